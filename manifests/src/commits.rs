@@ -1,0 +1,159 @@
+//! Commits: the one truth of a lot. Manifests flow in and are created, never changed; the state copy and the event
+//! follow from the commit and can be made again at any time.
+
+use std::collections::BTreeMap;
+
+use crate::bus::Bus;
+use crate::dataset::{Dataset, DatasetId};
+use crate::error::ManifestsError;
+use crate::event::AvailabilityEvent;
+use crate::lot::Lot;
+use crate::manifest::{Manifest, State, StateCopy};
+use crate::paths::{self, ManifestPath};
+use crate::store::Stores;
+
+/// What a listing says of a lot of a dataset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LotEntry {
+    /// The latest generation; 0 where there are state copies alone, as Clusterless writes them.
+    pub generation: u32,
+    /// The state, as far as the listing knows it: from the state copy.
+    pub state: Option<State>,
+}
+
+impl Stores {
+    /// Creates the commit. Fails with [`ManifestsError::Committed`] where that generation is taken; the other's commit
+    /// is then the truth. The state copy and the event are not written here: see [`Stores::announce`].
+    pub async fn commit(&self, manifest: &Manifest) -> Result<(), ManifestsError> {
+        let (dataset, lot, generation) = (manifest.dataset.id(), manifest.lot_id, manifest.generation);
+        let path = paths::commit(&dataset, lot, generation);
+        match self.manifest.create(&path, to_json(manifest)?).await? {
+            true => Ok(()),
+            false => Err(ManifestsError::Committed { dataset: dataset.to_string(), lot, generation }),
+        }
+    }
+
+    /// Writes the state copy of a commit, removes copies of other states, publishes the event. Safe to repeat.
+    pub async fn announce(&self, manifest: &Manifest, bus: &dyn Bus) -> Result<(), ManifestsError> {
+        let (dataset, lot) = (manifest.dataset.id(), manifest.lot_id);
+        let copy = paths::state_copy(&dataset, lot, manifest.state);
+        self.manifest.put(&copy, to_json(&manifest.state_copy())?).await?;
+        for path in self.manifest.list(&paths::lot_dir(&dataset, lot)).await? {
+            let stale = matches!(paths::parse_manifest_path(&path), Some(ManifestPath::StateCopy(_, _, state)) if state != manifest.state);
+            if stale {
+                self.manifest.delete(path.as_ref()).await?;
+            }
+        }
+        bus.publish(&AvailabilityEvent::new(manifest, self.manifest.uri(&copy)), manifest.generation).await
+    }
+
+    /// The commit of one generation; `None` where there is none.
+    pub async fn read_commit(&self, dataset: &DatasetId, lot: Lot, generation: u32) -> Result<Option<Manifest>, ManifestsError> {
+        let path = paths::commit(dataset, lot, generation);
+        self.manifest.get(&path).await?.map(|body| from_json(&self.manifest.uri(&path), "a commit", &body)).transpose()
+    }
+
+    /// The latest manifest of a lot: its last commit, else its state copy (generation 0); `None` where there is neither.
+    pub async fn latest(&self, dataset: &Dataset, lot: Lot) -> Result<Option<Manifest>, ManifestsError> {
+        let id = dataset.id();
+        let listed = self.manifest.list(&paths::lot_dir(&id, lot)).await?;
+        let found: Vec<ManifestPath> = listed.iter().filter_map(paths::parse_manifest_path).collect();
+        let generation =
+            found.iter().filter_map(|path| if let ManifestPath::Commit(_, _, generation) = path { Some(*generation) } else { None }).max();
+        if let Some(generation) = generation {
+            return self.read_commit(&id, lot, generation).await;
+        }
+        let copy = listed.iter().find(|path| matches!(paths::parse_manifest_path(path), Some(ManifestPath::StateCopy(..))));
+        let Some(path) = copy else { return Ok(None) };
+        let Some(body) = self.manifest.get(path.as_ref()).await? else { return Ok(None) };
+        let copy: StateCopy = from_json(&self.manifest.uri(path.as_ref()), "a manifest", &body)?;
+        Ok(Some(copy.into_manifest(dataset.clone())))
+    }
+
+    /// All lots of a dataset, from the listing alone, in order.
+    pub async fn lots(&self, dataset: &DatasetId) -> Result<BTreeMap<Lot, LotEntry>, ManifestsError> {
+        Ok(entries(self.manifest.list(&paths::dataset_dir(dataset)).await?))
+    }
+
+    /// The lots of a dataset from `first` on (of `first`'s unit), from the listing alone, in order.
+    pub async fn lots_from(&self, dataset: &DatasetId, first: Lot) -> Result<BTreeMap<Lot, LotEntry>, ManifestsError> {
+        let after = paths::lot_dir(dataset, first);
+        Ok(entries(self.manifest.list_after(&paths::dataset_dir(dataset), &after).await?))
+    }
+}
+
+fn entries(listed: Vec<object_store::path::Path>) -> BTreeMap<Lot, LotEntry> {
+    let mut lots = BTreeMap::new();
+    for found in listed.iter().filter_map(paths::parse_manifest_path) {
+        let (lot, generation, state) = match found {
+            ManifestPath::Commit(_, lot, generation) => (lot, generation, None),
+            ManifestPath::StateCopy(_, lot, state) => (lot, 0, Some(state)),
+        };
+        let entry = lots.entry(lot).or_insert(LotEntry { generation: 0, state: None });
+        entry.generation = entry.generation.max(generation);
+        entry.state = state.or(entry.state);
+    }
+    lots
+}
+
+pub(crate) fn to_json<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, ManifestsError> {
+    serde_json::to_vec(value).map_err(|error| document("", "JSON", &error))
+}
+
+pub(crate) fn from_json<T: serde::de::DeserializeOwned>(path: &str, what: &'static str, body: &[u8]) -> Result<T, ManifestsError> {
+    serde_json::from_slice(body).map_err(|error| document(path, what, &error))
+}
+
+fn document(path: &str, what: &'static str, error: &serde_json::Error) -> ManifestsError {
+    ManifestsError::Document { path: path.to_owned(), what, reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::MemoryBus;
+    use crate::manifest::ManifestObject;
+
+    fn manifest(generation: u32, uris: &[&str]) -> Manifest {
+        let dataset = Dataset { name: "logs".into(), version: "1".into(), path_uri: "memory:///logs/".into() };
+        let objects = uris.iter().map(|uri| ManifestObject { uri: uri.to_string(), ..ManifestObject::default() }).collect();
+        Manifest { generation, ..Manifest::new(dataset, "20230717PT5M250".parse().unwrap(), objects) }
+    }
+
+    #[tokio::test]
+    async fn one_truth_a_generation() {
+        let stores = Stores::memory().unwrap();
+        stores.commit(&manifest(1, &["a"])).await.unwrap();
+        let error = stores.commit(&manifest(1, &["b"])).await.unwrap_err();
+        assert!(matches!(error, ManifestsError::Committed { generation: 1, .. }) && !error.is_transient());
+        let latest = stores.latest(&manifest(1, &[]).dataset, manifest(1, &[]).lot_id).await.unwrap().unwrap();
+        assert_eq!(latest.uris, ["a"]);
+    }
+
+    #[tokio::test]
+    async fn a_lot_is_never_both_empty_and_complete() {
+        let (stores, bus) = (Stores::memory().unwrap(), MemoryBus::default());
+        for manifest in [manifest(1, &[]), manifest(2, &["a"])] {
+            stores.commit(&manifest).await.unwrap();
+            stores.announce(&manifest, &bus).await.unwrap();
+            stores.announce(&manifest, &bus).await.unwrap();
+        }
+        let lots = stores.lots(&manifest(1, &[]).dataset.id()).await.unwrap();
+        assert_eq!(lots.values().collect::<Vec<_>>(), [&LotEntry { generation: 2, state: Some(State::Complete) }]);
+        let copies = stores.manifest.list("datasets").await.unwrap();
+        assert_eq!(copies.iter().filter(|path| path.as_ref().contains("state=")).count(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_dataset_of_clusterless_reads_from_its_state_copy() {
+        let stores = Stores::memory().unwrap();
+        let manifest = manifest(1, &["a"]);
+        let path = paths::state_copy(&manifest.dataset.id(), manifest.lot_id, State::Complete);
+        stores.manifest.put(&path, to_json(&manifest.state_copy()).unwrap()).await.unwrap();
+        let read = stores.latest(&manifest.dataset, manifest.lot_id).await.unwrap().unwrap();
+        assert_eq!((read.generation, read.uris), (0, vec!["a".to_owned()]));
+        stores.manifest.put(&path, "{").await.unwrap();
+        let error = stores.latest(&manifest.dataset, manifest.lot_id).await.unwrap_err().to_string();
+        assert!(error.contains("does not read as a manifest"), "{error}");
+    }
+}

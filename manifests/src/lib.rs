@@ -1,0 +1,29 @@
+//! The vocabulary of Arclake: lots, datasets, manifests, events, arc state, paths, the stores, the bus.
+//!
+//! What flows in is names, times and JSON; what flows out is typed values, and documents at the paths of the design.
+//! This crate knows no log format, and of services only a store and a bus. It never reads the clock or the environment.
+#![deny(missing_docs)]
+
+mod attempts;
+mod bus;
+mod commits;
+mod dataset;
+mod error;
+mod event;
+mod fault;
+mod lot;
+mod manifest;
+pub mod paths;
+mod store;
+
+pub use attempts::{Attempt, AttemptRecord, Lease};
+pub use bus::{Bus, Delivery, DiskBus, EVENTS_PER_RECEIVE_MAX, MemoryBus};
+pub use commits::LotEntry;
+pub use dataset::{Dataset, DatasetId, NAME_BYTES_MAX, check_name};
+pub use error::{ManifestsError, is_transient};
+pub use event::{AvailabilityEvent, EVENT_DETAIL_TYPE, EVENT_SOURCE};
+pub use fault::{Fate, Faults, FaultyStore};
+pub use lot::{Lot, LotUnit};
+pub use manifest::{Counts, Manifest, ManifestObject, Receipt, SourceCommit, State, StateCopy, UriType};
+pub use paths::{ArcId, ArcState};
+pub use store::{Located, ObjectStores, Root, Stores};

@@ -1,0 +1,258 @@
+//! Where things lie: URIs to stores, and the stores of a placement. URIs flow in, an `ObjectStore` with a path flows
+//! out. All storage goes through `object_store`; S3 is one more [`ObjectStores::register`] and no other change.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+
+use crate::error::ManifestsError;
+
+/// An object's place: its store and the path there.
+#[derive(Clone, Debug)]
+pub struct Located {
+    /// The store.
+    pub store: Arc<dyn ObjectStore>,
+    /// The path in that store.
+    pub path: Path,
+}
+
+/// Which store serves which URIs. A URI is a registered prefix and, raw (not percent-encoded), a path in that store.
+#[derive(Clone, Debug, Default)]
+pub struct ObjectStores {
+    by_prefix: Vec<(String, Arc<dyn ObjectStore>)>,
+}
+
+impl ObjectStores {
+    /// Stores for `file://`.
+    pub fn local() -> ObjectStores {
+        let mut stores = ObjectStores::default();
+        stores.register("file://", Arc::new(LocalFileSystem::new()));
+        stores
+    }
+
+    /// Stores for `memory://`, empty.
+    pub fn memory() -> ObjectStores {
+        let mut stores = ObjectStores::default();
+        stores.register("memory://", Arc::new(InMemory::new()));
+        stores
+    }
+
+    /// Serves all URIs that start with `prefix` (`s3://bucket`) from `store`; the longest prefix wins.
+    pub fn register(&mut self, prefix: &str, store: Arc<dyn ObjectStore>) {
+        self.by_prefix.push((prefix.to_owned(), store));
+        self.by_prefix.sort_by_key(|entry| std::cmp::Reverse(entry.0.len()));
+    }
+
+    /// The same with every store seen through `wrap` (fault injection, counting).
+    #[must_use]
+    pub fn wrapped(self, wrap: impl Fn(Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore>) -> ObjectStores {
+        ObjectStores { by_prefix: self.by_prefix.into_iter().map(|(prefix, store)| (prefix, wrap(store))).collect() }
+    }
+
+    /// The place of a URI. Refuses `..`, empty segments, and schemes nobody registered.
+    pub fn locate(&self, uri: &str) -> Result<Located, ManifestsError> {
+        let fail = |reason: String| ManifestsError::Uri { uri: uri.to_owned(), reason };
+        let found = self.by_prefix.iter().find_map(|(prefix, store)| Some((uri.strip_prefix(prefix.as_str())?, store)));
+        let Some((rest, store)) = found else {
+            let known: Vec<_> = self.by_prefix.iter().map(|entry| entry.0.as_str()).collect();
+            return Err(fail(format!("only {} can be read here", known.join(", "))));
+        };
+        let path = Path::parse(rest).map_err(|error| fail(error.to_string()))?;
+        Ok(Located { store: store.clone(), path })
+    }
+}
+
+/// One store of a placement: a folder or a bucket, with helpers for small documents.
+#[derive(Clone, Debug)]
+pub struct Root {
+    uri: String,
+    store: Arc<dyn ObjectStore>,
+    base: Path,
+}
+
+impl Root {
+    /// The store below `uri` (no trailing slash needed).
+    pub fn new(stores: &ObjectStores, uri: &str) -> Result<Root, ManifestsError> {
+        let uri = uri.trim_end_matches('/').to_owned();
+        let located = stores.locate(&uri)?;
+        Ok(Root { uri, store: located.store, base: located.path })
+    }
+
+    /// URI of a relative path.
+    pub fn uri(&self, relative: &str) -> String {
+        format!("{}/{relative}", self.uri)
+    }
+
+    /// The underlying store.
+    pub fn store(&self) -> &Arc<dyn ObjectStore> {
+        &self.store
+    }
+
+    /// A relative path as a path of the underlying store.
+    pub fn path(&self, relative: &str) -> Path {
+        let relative = Path::parse(relative).unwrap_or_else(|_| Path::from(relative));
+        self.base.parts().chain(relative.parts()).collect()
+    }
+
+    /// Writes a document, replacing what is there.
+    pub async fn put(&self, relative: &str, body: impl Into<Bytes>) -> Result<(), ManifestsError> {
+        let payload = PutPayload::from_bytes(body.into());
+        let done = self.store.put(&self.path(relative), payload).await;
+        done.map(|_| ()).map_err(|error| ManifestsError::store("write", self.uri(relative), error))
+    }
+
+    /// Writes a document that must not be there yet: true when this call made it, false when it was there.
+    pub async fn create(&self, relative: &str, body: impl Into<Bytes>) -> Result<bool, ManifestsError> {
+        let payload = PutPayload::from_bytes(body.into());
+        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        match self.store.put_opts(&self.path(relative), payload, options).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => Ok(false),
+            Err(error) => Err(ManifestsError::store("create", self.uri(relative), error)),
+        }
+    }
+
+    /// Reads a document; `None` where there is none.
+    pub async fn get(&self, relative: &str) -> Result<Option<Bytes>, ManifestsError> {
+        let fail = |error| ManifestsError::store("read", self.uri(relative), error);
+        match self.store.get(&self.path(relative)).await {
+            Ok(found) => found.bytes().await.map(Some).map_err(fail),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(fail(error)),
+        }
+    }
+
+    /// Deletes a document; nothing happens where there is none.
+    pub async fn delete(&self, relative: &str) -> Result<(), ManifestsError> {
+        match self.store.delete(&self.path(relative)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(ManifestsError::store("delete", self.uri(relative), error)),
+        }
+    }
+
+    /// Relative paths of all documents below a folder, sorted.
+    pub async fn list(&self, relative: &str) -> Result<Vec<Path>, ManifestsError> {
+        let prefix = self.path(relative);
+        let listed: Result<Vec<ObjectMeta>, _> = self.store.list(Some(&prefix)).try_collect().await;
+        let listed = listed.map_err(|error| ManifestsError::store("list", self.uri(relative), error))?;
+        let mut paths: Vec<Path> = listed.into_iter().filter_map(|meta| self.relative(&meta.location)).collect();
+        paths.sort();
+        Ok(paths)
+    }
+
+    /// Relative paths of all documents below a folder whose path sorts after `after`, sorted; spares the rest where
+    /// the store can.
+    pub async fn list_after(&self, relative: &str, after: &str) -> Result<Vec<Path>, ManifestsError> {
+        let (prefix, offset) = (self.path(relative), self.path(after));
+        let listed: Result<Vec<ObjectMeta>, _> = self.store.list_with_offset(Some(&prefix), &offset).try_collect().await;
+        let listed = listed.map_err(|error| ManifestsError::store("list", self.uri(relative), error))?;
+        let mut paths: Vec<Path> = listed.into_iter().filter_map(|meta| self.relative(&meta.location)).collect();
+        paths.sort();
+        Ok(paths)
+    }
+
+    fn relative(&self, path: &Path) -> Option<Path> {
+        path.prefix_match(&self.base).map(|parts| parts.collect())
+    }
+}
+
+/// The stores of a placement, and the stores its data lies in.
+#[derive(Clone, Debug)]
+pub struct Stores {
+    /// Commits and state copies.
+    pub manifest: Root,
+    /// Attempts.
+    pub arc_state: Root,
+    /// Projects and dataset owners.
+    pub metadata: Root,
+    /// Queues of the bus on disk, uploaded code.
+    pub artifact: Root,
+    /// Where data objects lie.
+    pub objects: ObjectStores,
+}
+
+impl Stores {
+    /// The stores below one URI, as on a local placement: `{root}/manifest/` and so on.
+    pub fn below(objects: ObjectStores, root_uri: &str) -> Result<Stores, ManifestsError> {
+        let root = root_uri.trim_end_matches('/');
+        let open = |name: &str| Root::new(&objects, &format!("{root}/{name}"));
+        let (manifest, arc_state, metadata, artifact) = (open("manifest")?, open("arc-state")?, open("metadata")?, open("artifact")?);
+        Ok(Stores { manifest, arc_state, metadata, artifact, objects })
+    }
+
+    /// Stores in memory, empty; for tests and the simulator.
+    pub fn memory() -> Result<Stores, ManifestsError> {
+        Stores::below(ObjectStores::memory(), "memory:///lake")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What every store must do, through the calls this project makes.
+    async fn conformance(root: &Root) {
+        assert_eq!(root.get("a/missing").await.unwrap(), None);
+        assert!(root.list("a").await.unwrap().is_empty());
+        assert!(root.create("a/one", "1").await.unwrap());
+        assert!(!root.create("a/one", "2").await.unwrap(), "create never replaces");
+        assert_eq!(root.get("a/one").await.unwrap().unwrap(), "1");
+        root.put("a/one", "3").await.unwrap();
+        assert_eq!(root.get("a/one").await.unwrap().unwrap(), "3");
+        root.put("a/two/x y%41#", "4").await.unwrap();
+        root.put("ab", "5").await.unwrap();
+        let listed: Vec<_> = root.list("a").await.unwrap();
+        assert_eq!(listed.len(), 2, "only below the folder: {listed:?}");
+        assert_eq!(root.get(listed[1].as_ref()).await.unwrap().unwrap(), "4", "a listed path reads back");
+        assert_eq!(root.list_after("a", "a/one").await.unwrap(), listed[1..].to_vec());
+        race(root).await;
+        staged(root).await;
+        root.delete("a/one").await.unwrap();
+        root.delete("a/one").await.unwrap();
+        assert_eq!(root.list("a").await.unwrap().len(), 1);
+    }
+
+    async fn race(root: &Root) {
+        let tries = (0..16).map(|writer| root.create("race/commit", format!("{writer}")));
+        let won: Vec<bool> = futures::future::join_all(tries).await.into_iter().map(Result::unwrap).collect();
+        assert_eq!(won.iter().filter(|won| **won).count(), 1, "one winner");
+        let winner = won.iter().position(|won| *won).unwrap();
+        assert_eq!(root.get("race/commit").await.unwrap().unwrap(), winner.to_string());
+    }
+
+    async fn staged(root: &Root) {
+        let path = root.path("staged/part");
+        let mut upload = root.store().put_multipart(&path).await.unwrap();
+        upload.put_part("half".into()).await.unwrap();
+        assert!(root.list("staged").await.unwrap().is_empty(), "nothing readable before completion");
+        upload.put_part(" whole".into()).await.unwrap();
+        upload.complete().await.unwrap();
+        assert_eq!(root.get("staged/part").await.unwrap().unwrap(), "half whole");
+    }
+
+    #[tokio::test]
+    async fn memory_conforms() {
+        conformance(&Stores::memory().unwrap().manifest).await;
+    }
+
+    #[tokio::test]
+    async fn disk_conforms() {
+        let folder = tempfile::tempdir().unwrap();
+        let stores = Stores::below(ObjectStores::local(), &format!("file://{}/a b/", folder.path().display())).unwrap();
+        conformance(&stores.manifest).await;
+    }
+
+    #[test]
+    fn a_uri_cannot_leave_its_store() {
+        let stores = ObjectStores::local();
+        for uri in ["file:///a/../b", "s3://bucket/a", "file:///a//b", "a", ""] {
+            assert!(stores.locate(uri).is_err(), "{uri}");
+        }
+        assert_eq!(stores.locate("file:///a b/c%20d").unwrap().path.to_string(), "a b/c%20d");
+    }
+}

@@ -90,7 +90,8 @@ impl Stores {
     }
 
     /// Takes the lease for the next attempt. Fails with [`ManifestsError::Leased`] while another attempt holds it or
-    /// when another wins the race for it.
+    /// when another wins the race for it. An owner of whom `is_dead` is certain holds nothing (a process of this host
+    /// that is gone); where nobody can be certain, the lease has to expire.
     pub async fn acquire(
         &self,
         arc: &ArcId,
@@ -98,10 +99,11 @@ impl Stores {
         owner: &str,
         now: DateTime<Utc>,
         length: TimeDelta,
+        is_dead: impl Fn(&str) -> bool,
     ) -> Result<Lease, ManifestsError> {
         let last = self.last_attempt(arc, lot).await?;
         let leased = |attempt: u32, until| ManifestsError::Leased { arc: arc.arc.clone(), lot, attempt, until };
-        if let Some(last) = last.as_ref().filter(|last| last.is_leased(now)) {
+        if let Some(last) = last.as_ref().filter(|last| last.is_leased(now) && !is_dead(&last.record.owner)) {
             return Err(leased(last.number, last.record.until));
         }
         let attempt = last.map_or(0, |last| last.number) + 1;
@@ -170,11 +172,13 @@ mod tests {
     #[tokio::test]
     async fn a_lease_keeps_others_out_until_it_expires() {
         let (stores, (arc, lot), minute) = (Stores::memory().unwrap(), arc(), TimeDelta::minutes(1));
-        let mut first = stores.acquire(&arc, lot, "one", at(0), minute).await.unwrap();
-        assert!(stores.acquire(&arc, lot, "two", at(59), minute).await.unwrap_err().is_transient());
+        let mut first = stores.acquire(&arc, lot, "one", at(0), minute, |_| false).await.unwrap();
+        assert!(stores.acquire(&arc, lot, "two", at(59), minute, |_| false).await.unwrap_err().is_transient());
         stores.renew(&mut first, at(30)).await.unwrap();
-        assert!(stores.acquire(&arc, lot, "two", at(89), minute).await.is_err());
-        let second = stores.acquire(&arc, lot, "two", at(90), minute).await.unwrap();
+        assert!(stores.acquire(&arc, lot, "two", at(89), minute, |_| false).await.is_err());
+        let dead = stores.acquire(&arc, lot, "two", at(89), minute, |owner| owner == "nobody").await;
+        assert!(dead.is_err());
+        let second = stores.acquire(&arc, lot, "two", at(90), minute, |_| false).await.unwrap();
         assert_eq!(second.attempt, 2);
         let fenced = stores.renew(&mut first, at(91)).await.unwrap_err();
         assert!(matches!(fenced, ManifestsError::Leased { attempt: 2, .. }), "{fenced}");
@@ -183,7 +187,7 @@ mod tests {
     #[tokio::test]
     async fn a_final_state_outweighs_running() {
         let (stores, (arc, lot), minute) = (Stores::memory().unwrap(), arc(), TimeDelta::minutes(1));
-        let lease = stores.acquire(&arc, lot, "one", at(0), minute).await.unwrap();
+        let lease = stores.acquire(&arc, lot, "one", at(0), minute, |_| false).await.unwrap();
         stores.finish(&lease, ArcState::Missing, Some("disk full".into()), true, at(5)).await.unwrap();
         // A crash between the two writes of `finish` leaves both files.
         let running = paths::attempt(&arc, lot, 1, ArcState::Running);
@@ -191,6 +195,6 @@ mod tests {
         let last = stores.last_attempt(&arc, lot).await.unwrap().unwrap();
         assert_eq!((last.state, last.record.cause.as_deref()), (ArcState::Missing, Some("disk full")));
         assert_eq!(stores.attempts(&arc).await.unwrap()[&lot], (1, ArcState::Missing));
-        assert_eq!(stores.acquire(&arc, lot, "two", at(6), minute).await.unwrap().attempt, 2);
+        assert_eq!(stores.acquire(&arc, lot, "two", at(6), minute, |_| false).await.unwrap().attempt, 2);
     }
 }

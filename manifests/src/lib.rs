@@ -4,6 +4,7 @@
 //! This crate knows no log format, and of services only a store and a bus. It never reads the clock or the environment.
 #![deny(missing_docs)]
 
+mod arc;
 mod attempts;
 mod bus;
 mod commits;
@@ -14,8 +15,10 @@ mod fault;
 mod lot;
 mod manifest;
 pub mod paths;
+mod runs;
 mod store;
 
+pub use arc::{ArcSink, ArcSource, ArcSpec, MAIN_ROLE, RunPlan};
 pub use attempts::{Attempt, AttemptRecord, Lease};
 pub use bus::{Bus, Delivery, DiskBus, EVENTS_PER_RECEIVE_MAX, MemoryBus};
 pub use commits::LotEntry;
@@ -26,4 +29,5 @@ pub use fault::{Fate, Faults, FaultyStore};
 pub use lot::{Lot, LotUnit};
 pub use manifest::{Counts, Manifest, ManifestObject, Receipt, SourceCommit, State, StateCopy, UriType};
 pub use paths::{ArcId, ArcState};
+pub use runs::SinkOutput;
 pub use store::{Located, ObjectStores, Root, Stores};

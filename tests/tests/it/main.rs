@@ -1,0 +1,3 @@
+//! What spans crates, a file an area; one binary, since each links the whole program.
+
+mod readers;

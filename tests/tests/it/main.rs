@@ -1,3 +1,4 @@
 //! What spans crates, a file an area; one binary, since each links the whole program.
 
+mod bad_input;
 mod readers;

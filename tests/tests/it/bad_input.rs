@@ -1,0 +1,157 @@
+//! Input as bad as it gets, through the program: each gets a clear message or a reject with what could be saved saved, a
+//! right exit code, and bounded memory.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::Value;
+use tests::program::{Finished, arc, finish};
+
+/// The aim is 256 MiB for any object.
+const PEAK_BYTES_MAX: u64 = 256 << 20;
+
+const LINE: &str = "79a59df900b949e55d96a1e698fbacedfd6e09d98eacf8f8d5218e7cd47ef2be bucket [06/Feb/2019:00:00:38 +0000] 192.0.2.3 \
+- 3E57427F3EXAMPLE REST.GET.OBJECT key \"GET /bucket/key HTTP/1.1\" 200 - 113 113 7 6 \"-\" \"curl/8\" - host SigV4 \
+ECDHE-RSA-AES128-GCM-SHA256 AuthHeader bucket.s3.amazonaws.com TLSV1.2 - - us-east-1\n";
+
+struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Place {
+        Place { folder: tempfile::tempdir().expect("a folder") }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.path(name);
+        std::fs::write(&path, bytes).expect("a file");
+        path
+    }
+
+    fn run(&self, inputs: &[&Path]) -> Finished {
+        let mut command = arc(&["run", "--format", "s3-access", "--lot", "20190206PT5M000", "--output", "json", "--sink"]);
+        command.arg(self.path("sink"));
+        for input in inputs {
+            command.arg("--input").arg(input);
+        }
+        finish(&mut command)
+    }
+}
+
+fn receipt(done: &Finished) -> Value {
+    let value: Value = serde_json::from_str(&done.out).unwrap_or_else(|error| panic!("{error}: {done:?}"));
+    let receipt = if value.is_array() { value[0].clone() } else { value };
+    let count = |name: &str| receipt[name].as_u64().unwrap_or_else(|| panic!("no {name} in {receipt}"));
+    assert_eq!(count("lines"), count("rows") + count("blank") + count("header") + count("continuation") + count("rejected"));
+    receipt
+}
+
+fn gzip(text: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(text).expect("memory");
+    encoder.finish().expect("memory")
+}
+
+#[test]
+fn a_missing_file_is_named_and_exits_4() {
+    let place = Place::new();
+    let done = place.run(&[&place.path("nowhere.log")]);
+    assert_eq!(done.code, Some(4), "{done:?}");
+    assert!(done.err.contains("nowhere.log") && done.out.is_empty(), "{done:?}");
+}
+
+#[test]
+fn a_directory_is_named_and_nothing_else_is_lost() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("folder.log")).expect("a folder");
+    let good = place.file("good.log", LINE.as_bytes());
+    let done = place.run(&[&place.path("folder.log"), &good]);
+    assert!(done.err.contains("folder.log"), "{done:?}");
+    assert_ne!(done.code, Some(101), "{done:?}");
+}
+
+#[test]
+fn an_empty_object_is_no_lines() {
+    let place = Place::new();
+    let done = place.run(&[&place.file("empty.log", b"")]);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert_eq!((receipt(&done)["lines"].as_u64(), receipt(&done)["objects"].as_u64()), (Some(0), Some(1)));
+}
+
+#[test]
+fn a_truncated_gzip_gives_what_could_be_saved_and_one_reject() {
+    let place = Place::new();
+    let whole = gzip(LINE.repeat(5_000).as_bytes());
+    let done = place.run(&[&place.file("cut.gz", &whole[..whole.len() / 2])]);
+    let receipt = receipt(&done);
+    assert!(receipt["rows"].as_u64() > Some(100), "{receipt}");
+    assert!(receipt["rejected"].as_u64() >= Some(1) && receipt["rejected"].as_u64() <= Some(2), "{receipt}");
+}
+
+#[test]
+fn a_corrupt_gzip_is_rejected_not_fatal() {
+    let place = Place::new();
+    let mut whole = gzip(LINE.repeat(5_000).as_bytes());
+    let middle = whole.len() / 2;
+    whole[middle..middle + 64].fill(0xff);
+    let good = place.file("good.log", LINE.as_bytes());
+    let done = place.run(&[&place.file("corrupt.gz", &whole), &good]);
+    let receipt = receipt(&done);
+    assert!(receipt["rejected"].as_u64() >= Some(1) && receipt["rows"].as_u64() >= Some(1), "{receipt}");
+}
+
+#[test]
+fn a_line_of_one_gib_is_one_reject_in_flat_memory() {
+    let place = Place::new();
+    let path = place.path("long.log");
+    let mut file = std::io::BufWriter::new(std::fs::File::create(&path).expect("a file"));
+    file.write_all(LINE.as_bytes()).expect("disk");
+    for _ in 0..1024 {
+        file.write_all(&[b'x'; 1 << 20]).expect("disk");
+    }
+    write!(file, "\n{LINE}").expect("disk");
+    drop(file);
+    let done = place.run(&[&path]);
+    let receipt = receipt(&done);
+    assert_eq!((receipt["rows"].as_u64(), receipt["rejected"].as_u64()), (Some(2), Some(1)), "{receipt}");
+    assert!(done.peak_bytes < PEAK_BYTES_MAX, "{} MiB", done.peak_bytes >> 20);
+}
+
+#[test]
+fn a_zip_bomb_is_cut_off_and_said_so() {
+    let place = Place::new();
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    for _ in 0..2048 {
+        encoder.write_all(&[b'x'; 1 << 20]).expect("memory");
+    }
+    let bomb = place.file("bomb.gz", &encoder.finish().expect("memory"));
+    let done = place.run(&[&bomb, &place.file("good.log", LINE.as_bytes())]);
+    let receipt = receipt(&done);
+    assert!(receipt["rejected"].as_u64() >= Some(1), "{receipt}");
+    assert_eq!(receipt["rows"].as_u64(), Some(1), "{receipt}");
+    assert!(done.peak_bytes < PEAK_BYTES_MAX, "{} MiB", done.peak_bytes >> 20);
+}
+
+#[test]
+fn bytes_that_are_no_log_at_all_are_rejects() {
+    let place = Place::new();
+    let bytes: Vec<u8> = (0u32..200_000).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let done = place.run(&[&place.file("noise.log", &bytes)]);
+    let receipt = receipt(&done);
+    assert_eq!(receipt["rows"].as_u64(), Some(0), "{receipt}");
+    assert!(receipt["rejected"].as_u64() > Some(100), "{receipt}");
+}
+
+#[test]
+fn an_unknown_format_names_the_likely_one() {
+    let done = finish(arc(&["run", "--format", "s3-acces", "--sink", "out", "--input", "x"]).current_dir(std::env::temp_dir()));
+    assert_eq!(done.code, Some(2), "{done:?}");
+    assert!(done.err.contains("s3-access"), "{done:?}");
+}

@@ -33,14 +33,20 @@ impl Stores {
         }
     }
 
-    /// Writes the state copy of a commit, removes copies of other states, publishes the event. Safe to repeat.
+    /// Writes the state copy of a commit, removes copies of other states, publishes the event. Safe to repeat; does
+    /// nothing for a generation that a later one has replaced, whose own announcement is the one that counts.
     pub async fn announce(&self, manifest: &Manifest, bus: &dyn Bus) -> Result<(), ManifestsError> {
         let (dataset, lot) = (manifest.dataset.id(), manifest.lot_id);
+        let listed = self.manifest.list(&paths::lot_dir(&dataset, lot)).await?;
+        let there: Vec<ManifestPath> = listed.iter().filter_map(paths::parse_manifest_path).collect();
+        if there.iter().any(|path| matches!(path, ManifestPath::Commit(_, _, generation) if *generation > manifest.generation)) {
+            return Ok(());
+        }
         let copy = paths::state_copy(&dataset, lot, manifest.state);
         self.manifest.put(&copy, to_json(&manifest.state_copy())?).await?;
-        for path in self.manifest.list(&paths::lot_dir(&dataset, lot)).await? {
-            let stale = matches!(paths::parse_manifest_path(&path), Some(ManifestPath::StateCopy(_, _, state)) if state != manifest.state);
-            if stale {
+        for path in listed {
+            let state = paths::parse_manifest_path(&path);
+            if matches!(state, Some(ManifestPath::StateCopy(_, _, state)) if state != manifest.state) {
                 self.manifest.delete(path.as_ref()).await?;
             }
         }
@@ -138,6 +144,7 @@ mod tests {
             stores.announce(&manifest, &bus).await.unwrap();
             stores.announce(&manifest, &bus).await.unwrap();
         }
+        stores.announce(&manifest(1, &[]), &bus).await.unwrap();
         let lots = stores.lots(&manifest(1, &[]).dataset.id()).await.unwrap();
         assert_eq!(lots.values().collect::<Vec<_>>(), [&LotEntry { generation: 2, state: Some(State::Complete) }]);
         let copies = stores.manifest.list("datasets").await.unwrap();

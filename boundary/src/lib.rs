@@ -1,1 +1,25 @@
-//! boundary.
+//! The thin edge of Arclake: what arrives becomes lots, what is due becomes runs.
+//!
+//! Listings and times flow in, commits and plans flow out. Log content is never read, and nothing columnar is linked.
+#![deny(missing_docs)]
+
+mod arrivals;
+mod dispatch;
+mod due;
+mod error;
+mod filter;
+pub mod gather;
+mod index;
+mod spec;
+mod tick;
+mod watch;
+
+pub use arrivals::{ARRIVALS_PER_BATCH, Arrival, Scanned, Taker, scan};
+pub use dispatch::{Dispatched, Dispatcher, DueRun, LOOKBACK_DAYS, SUBSCRIBER, Worker};
+pub use due::{BACKOFF_SECONDS, BACKOFF_SECONDS_MAX, LastAttempt, Made, SILENT_ATTEMPTS_MAX, Standing, View, Why, standing, standings};
+pub use error::BoundaryError;
+pub use filter::{EXCLUDES_DEFAULT, Filter, FilterSpec};
+pub use index::{Folded, Index, MemoryIndex, SqliteIndex};
+pub use spec::{BoundarySpec, EventArrival, SETTLE_SECONDS_DEFAULT};
+pub use tick::{Boundary, CommittedLot, LOTS_PER_TICK_MAX, Ticked};
+pub use watch::Watch;

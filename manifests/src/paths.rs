@@ -102,6 +102,11 @@ pub fn dataset_owner(dataset: &DatasetId) -> String {
     format!("{}/dataset.json", dataset_dir(dataset))
 }
 
+/// The lot a boundary's dataset begins with, in the metadata store; created once.
+pub fn first_lot(dataset: &DatasetId) -> String {
+    format!("{}/first-lot.json", dataset_dir(dataset))
+}
+
 /// What a path in the manifest store is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ManifestPath {

@@ -1,0 +1,235 @@
+//! Dispatch: what is there is looked at, what is due comes out. Lots whose sources are all empty are published here and
+//! never reach a worker. Events are only hints at where to look: a pass without any finds the same.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use manifests::{
+    ArcSpec, ArcState, Bus, Counts, DatasetId, Lot, ManifestsError, Receipt, RunPlan, SinkOutput, SourceCommit, State, Stores, paths,
+};
+
+use crate::due::{LastAttempt, Made, Standing, View, Why, standings};
+use crate::error::BoundaryError;
+
+/// How far back committed lots are held against their sources, counted from the newest source lot. A source that
+/// changes later than that is followed when its event arrives, or by `arc replay`.
+pub const LOOKBACK_DAYS: i64 = 7;
+/// The name of the dispatcher's queue on the bus.
+pub const SUBSCRIBER: &str = "dispatch";
+/// Events taken off the bus at once.
+const EVENTS_PER_PASS: usize = 1_000;
+
+/// A run that needs a worker.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DueRun {
+    /// Which arc: its place in the list that was passed in.
+    pub arc: usize,
+    /// The run.
+    pub plan: RunPlan,
+    /// The reason.
+    pub why: Why,
+}
+
+/// Who runs what is run here, and for how long at most without a sign of life.
+#[derive(Clone)]
+pub struct Worker {
+    /// The owner that leases name.
+    pub owner: String,
+    /// The length of a lease.
+    pub lease: TimeDelta,
+    /// Whether another owner is certainly gone.
+    pub is_dead: Arc<dyn Fn(&str) -> bool + Send + Sync>,
+}
+
+/// What a pass found.
+#[derive(Clone, Debug, Default)]
+pub struct Dispatched {
+    /// Runs that need a worker, oldest lots first, in the order of the arcs.
+    pub runs: Vec<DueRun>,
+    /// All-empty lots that were published without one.
+    pub empties: usize,
+}
+
+/// Looks at the stores and says what is due.
+pub struct Dispatcher {
+    stores: Stores,
+    bus: Arc<dyn Bus>,
+    made: HashMap<(DatasetId, Lot, u32), Vec<SourceCommit>>,
+    hinted: Vec<(DatasetId, Lot)>,
+}
+
+impl Dispatcher {
+    /// A dispatcher over stores and a bus; subscribes to it.
+    pub async fn new(stores: Stores, bus: Arc<dyn Bus>) -> Result<Dispatcher, BoundaryError> {
+        bus.subscribe(SUBSCRIBER).await?;
+        Ok(Dispatcher { stores, bus, made: HashMap::new(), hinted: Vec::new() })
+    }
+
+    /// One pass over the arcs: publishes what is all empty, returns what needs a worker.
+    pub async fn pass(&mut self, arcs: &[ArcSpec], now: DateTime<Utc>, worker: &Worker) -> Result<Dispatched, BoundaryError> {
+        let deliveries = self.bus.receive(SUBSCRIBER, EVENTS_PER_PASS).await?;
+        self.hinted = deliveries.iter().map(|delivery| (delivery.event.dataset.id(), delivery.event.lot)).collect();
+        let mut dispatched = Dispatched::default();
+        for (place, arc) in arcs.iter().enumerate() {
+            let view = self.view(arc, worker.is_dead.as_ref()).await?;
+            for (_, standing) in standings(arc, &view, now) {
+                let Standing::Due { plan, why } = standing else { continue };
+                match self.publish_empty(arc, &plan, now, worker).await? {
+                    true => dispatched.empties += 1,
+                    false => dispatched.runs.push(DueRun { arc: place, plan, why }),
+                }
+            }
+        }
+        for delivery in &deliveries {
+            self.bus.acknowledge(SUBSCRIBER, delivery).await?;
+        }
+        Ok(dispatched)
+    }
+
+    /// How every lot of an arc stands, for listings.
+    pub async fn standings(
+        &mut self,
+        arc: &ArcSpec,
+        now: DateTime<Utc>,
+        worker: &Worker,
+    ) -> Result<BTreeMap<Lot, Standing>, BoundaryError> {
+        let view = self.view(arc, worker.is_dead.as_ref()).await?;
+        Ok(standings(arc, &view, now))
+    }
+
+    async fn view(&mut self, arc: &ArcSpec, is_dead: &(dyn Fn(&str) -> bool + Send + Sync)) -> Result<View, BoundaryError> {
+        let mut sources = Vec::new();
+        for source in &arc.sources {
+            let lots = self.stores.lots(&source.dataset.id()).await?;
+            sources.push(lots.into_iter().map(|(lot, entry)| (lot, entry.generation)).collect::<BTreeMap<_, _>>());
+        }
+        let newest = sources.iter().filter_map(|lots| lots.keys().next_back().map(|lot| lot.start())).max();
+        let oldest = newest.map_or(DateTime::<Utc>::MIN_UTC, |newest| newest - TimeDelta::days(LOOKBACK_DAYS));
+        let attempts = self.attempts(arc, oldest, is_dead).await?;
+        let made = self.made(arc, oldest).await?;
+        Ok(View { sources, made, attempts })
+    }
+
+    /// Last attempts: read where young or unfinished, from the listing alone where old and final.
+    async fn attempts(
+        &self,
+        arc: &ArcSpec,
+        oldest: DateTime<Utc>,
+        is_dead: &(dyn Fn(&str) -> bool + Send + Sync),
+    ) -> Result<BTreeMap<Lot, LastAttempt>, BoundaryError> {
+        let mut listed: BTreeMap<Lot, BTreeMap<u32, ArcState>> = BTreeMap::new();
+        for path in self.stores.arc_state.list(&paths::arc_dir(&arc.id)).await? {
+            let Some((_, lot, number, state)) = paths::parse_attempt_path(&path) else { continue };
+            let states = listed.entry(lot).or_default();
+            let known = states.entry(number).or_insert(state);
+            *known = if *known == ArcState::Running { state } else { *known };
+        }
+        let mut attempts = BTreeMap::new();
+        for (lot, states) in listed {
+            let is_good = |state: &ArcState| matches!(state, ArcState::Complete | ArcState::Partial);
+            let failures = u32::try_from(states.values().rev().take_while(|state| !is_good(state)).count()).unwrap_or(u32::MAX);
+            let last = if failures == 0 && lot.start() < oldest { None } else { self.stores.last_attempt(&arc.id, lot).await? };
+            let attempt = match last {
+                Some(last) => LastAttempt {
+                    state: last.state,
+                    until: last.record.until,
+                    is_dead: last.state == ArcState::Running && is_dead(&last.record.owner),
+                    cause: last.record.cause,
+                    transient: last.record.transient,
+                    failures,
+                },
+                None => {
+                    let state = states.values().next_back().copied().unwrap_or(ArcState::Complete);
+                    LastAttempt { state, until: lot.end(), cause: None, transient: false, is_dead: false, failures }
+                }
+            };
+            attempts.insert(lot, attempt);
+        }
+        Ok(attempts)
+    }
+
+    async fn made(&mut self, arc: &ArcSpec, oldest: DateTime<Utc>) -> Result<BTreeMap<Lot, Made>, BoundaryError> {
+        let mut made: BTreeMap<Lot, (usize, Vec<Vec<SourceCommit>>)> = BTreeMap::new();
+        for sink in &arc.sinks {
+            let id = sink.dataset.id();
+            for (lot, entry) in self.stores.lots(&id).await? {
+                let (sinks, from) = made.entry(lot).or_default();
+                *sinks += 1;
+                if lot.start() >= oldest || self.is_hinted(arc, lot) {
+                    from.push(self.sources_of(&id, lot, entry.generation).await?);
+                }
+            }
+        }
+        let is_all = |sinks: usize| sinks == arc.sinks.len();
+        let judged = |(lot, (sinks, from)): (Lot, (usize, Vec<_>))| match from.is_empty() {
+            _ if !is_all(sinks) => (lot, Made::Nothing),
+            true => (lot, Made::LongAgo),
+            false => (lot, Made::From(from)),
+        };
+        Ok(made.into_iter().map(judged).collect())
+    }
+
+    fn is_hinted(&self, arc: &ArcSpec, lot: Lot) -> bool {
+        let reads = |id: &DatasetId| arc.sources.iter().any(|source| source.dataset.id() == *id);
+        self.hinted.iter().any(|(id, source)| reads(id) && source.covering(arc.unit) == Some(lot))
+    }
+
+    /// What a commit was made from. Commits never change, so each is read once.
+    async fn sources_of(&mut self, id: &DatasetId, lot: Lot, generation: u32) -> Result<Vec<SourceCommit>, BoundaryError> {
+        let key = (id.clone(), lot, generation);
+        if let Some(sources) = self.made.get(&key) {
+            return Ok(sources.clone());
+        }
+        let commit = self.stores.read_commit(id, lot, generation).await?;
+        let sources = commit.and_then(|commit| commit.receipt).map(|receipt| receipt.sources).unwrap_or_default();
+        self.made.insert(key, sources.clone());
+        Ok(sources)
+    }
+
+    /// Publishes a run whose sources are all empty; false where they are not, or where somebody else is at it.
+    async fn publish_empty(&self, arc: &ArcSpec, plan: &RunPlan, now: DateTime<Utc>, worker: &Worker) -> Result<bool, BoundaryError> {
+        if !self.is_all_empty(arc, plan).await? {
+            return Ok(false);
+        }
+        let lease = match self.stores.acquire(&arc.id, plan.lot, &worker.owner, now, worker.lease, |owner| (worker.is_dead)(owner)).await {
+            Ok(lease) => lease,
+            Err(ManifestsError::Leased { .. }) => return Ok(true),
+            Err(error) => return Err(error.into()),
+        };
+        let receipt = Receipt {
+            arc: arc.id.arc.clone(),
+            attempt: lease.attempt,
+            sources: plan.sources.clone(),
+            counts: Counts::default(),
+            seconds: 0.0,
+        };
+        let outputs: Vec<SinkOutput> = arc.sinks.iter().map(|sink| empty_output(&sink.role)).collect();
+        match self.stores.commit_run(arc, plan, &receipt, &outputs).await {
+            Ok(manifests) => self.stores.settle_run(&manifests, &lease, self.bus.as_ref(), now).await?,
+            Err(error) => {
+                self.stores.finish(&lease, ArcState::Missing, Some(error.to_string()), true, now).await?;
+                return Err(error.into());
+            }
+        }
+        Ok(true)
+    }
+
+    async fn is_all_empty(&self, arc: &ArcSpec, plan: &RunPlan) -> Result<bool, BoundaryError> {
+        for commit in &plan.sources {
+            let Some(source) = arc.sources.iter().find(|source| source.dataset.id() == commit.dataset) else { return Ok(false) };
+            let manifest = match commit.generation {
+                0 => self.stores.latest(&source.dataset, commit.lot).await?,
+                generation => self.stores.read_commit(&commit.dataset, commit.lot, generation).await?,
+            };
+            if manifest.is_none_or(|manifest| manifest.state != State::Empty) {
+                return Ok(false);
+            }
+        }
+        Ok(!plan.sources.is_empty())
+    }
+}
+
+fn empty_output(role: &str) -> SinkOutput {
+    SinkOutput { role: role.to_owned(), state: State::Empty, comment: None, objects: Vec::new() }
+}

@@ -1,0 +1,54 @@
+//! What can go wrong at the edge, by what a caller can do about it. A strange file name is never among these.
+
+/// Errors of this crate. [`BoundaryError::is_transient`] is the only retry decision.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BoundaryError {
+    /// Manifests, arc state or the bus.
+    #[error(transparent)]
+    Manifests(#[from] manifests::ManifestsError),
+    /// The watched folder could not be listed.
+    #[error("list `{uri}`: {source}")]
+    Listing {
+        /// The dataset's path.
+        uri: String,
+        /// The store's error.
+        source: object_store::Error,
+    },
+    /// The index of what earlier lots hold could not be used.
+    #[error("index `{path}`: {source}; it can be deleted at any time and is then rebuilt from the commits")]
+    Index {
+        /// The file.
+        path: String,
+        /// SQLite's error.
+        source: rusqlite::Error,
+    },
+    /// A filter that does not compile.
+    #[error("filter `{glob}`: {reason}")]
+    Filter {
+        /// The pattern as given.
+        glob: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Notifications could not be set up; a scan finds everything all the same.
+    #[error("notifications for `{path}`: {source}")]
+    Notify {
+        /// The folder.
+        path: String,
+        /// The system's error.
+        source: notify::Error,
+    },
+}
+
+impl BoundaryError {
+    /// Whether the same call may succeed later without anybody changing anything.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            BoundaryError::Manifests(error) => error.is_transient(),
+            BoundaryError::Listing { source, .. } => manifests::is_transient(source),
+            BoundaryError::Index { .. } => true,
+            BoundaryError::Filter { .. } | BoundaryError::Notify { .. } => false,
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! The decisions of a tick: which lot is next, when it may be committed, what goes in. Values in, values out.
+//!
+//! Invariant: the commits of a boundary's dataset are contiguous; the next lot is always the one after the last.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use manifests::{Lot, LotUnit};
+
+use crate::arrivals::Arrival;
+use crate::spec::EventArrival;
+
+/// The most objects one lot takes; the surplus goes to the next.
+pub const OBJECTS_PER_LOT_MAX: usize = 250_000;
+
+/// The first lot of a boundary that has none: the one that holds `from`, else the last one closed at `now`, so that
+/// objects from before the boundary are taken at once.
+pub fn first_lot(unit: LotUnit, from: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Lot {
+    from.map_or_else(|| Lot::containing(unit, now).previous(), |from| Lot::containing(unit, from))
+}
+
+/// What to do about the open lot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Commit it now with all that belongs to it.
+    Commit,
+    /// Wait until then.
+    Wait(DateTime<Utc>),
+}
+
+/// Whether the open lot is to be committed at `now`. A frequent lot closes `settle` after its end, so that everything
+/// that arrived inside has settled; an infrequent one as soon as something waits, at the earliest when it begins.
+pub fn decide(arrival: EventArrival, open: Lot, waiting: bool, now: DateTime<Utc>, settle: TimeDelta) -> Decision {
+    let close = open.end() + settle;
+    match arrival {
+        _ if now >= close => Decision::Commit,
+        EventArrival::Infrequent if waiting && now >= open.start() => Decision::Commit,
+        EventArrival::Infrequent if waiting => Decision::Wait(open.start()),
+        _ => Decision::Wait(close),
+    }
+}
+
+/// Whether an arrival belongs to the open lot: it arrived before the lot's end, however long ago. To an infrequent lot
+/// belongs all that waits.
+pub fn belongs(arrival: EventArrival, open: Lot, arrived: DateTime<Utc>) -> bool {
+    arrival == EventArrival::Infrequent || arrived < open.end()
+}
+
+/// Takes what belongs to the open lot out of what waits, in the order of arrival, at most [`OBJECTS_PER_LOT_MAX`].
+pub fn take(arrival: EventArrival, open: Lot, waiting: &mut Vec<Arrival>) -> Vec<Arrival> {
+    waiting.sort_by(|a, b| (a.arrived, &a.uri, &a.etag).cmp(&(b.arrived, &b.uri, &b.etag)));
+    waiting.dedup_by(|a, b| a.uri == b.uri && a.etag == b.etag);
+    let count = waiting.iter().take_while(|object| belongs(arrival, open, object.arrived)).count();
+    let rest = waiting.split_off(count.min(OBJECTS_PER_LOT_MAX));
+    std::mem::replace(waiting, rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> DateTime<Utc> {
+        format!("2026-11-21T{text}Z").parse().unwrap()
+    }
+
+    fn open() -> Lot {
+        Lot::containing(LotUnit::Twelfths, at("10:00:00"))
+    }
+
+    #[test]
+    fn a_frequent_lot_closes_when_all_inside_has_settled() {
+        let settle = TimeDelta::seconds(5);
+        let decide = |now| decide(EventArrival::Frequent, open(), true, at(now), settle);
+        assert_eq!(decide("10:05:04"), Decision::Wait(at("10:05:05")));
+        assert_eq!(decide("10:05:05"), Decision::Commit);
+    }
+
+    #[test]
+    fn an_infrequent_lot_goes_at_once_but_not_before_it_begins() {
+        let settle = TimeDelta::seconds(5);
+        let decide = |waiting, now| decide(EventArrival::Infrequent, open(), waiting, at(now), settle);
+        assert_eq!(decide(true, "09:59:00"), Decision::Wait(at("10:00:00")));
+        assert_eq!(decide(true, "10:00:00"), Decision::Commit);
+        assert_eq!(decide(false, "10:00:00"), Decision::Wait(at("10:05:05")));
+        assert_eq!(decide(false, "10:05:05"), Decision::Commit);
+    }
+
+    #[test]
+    fn the_first_lot_is_the_last_closed_one() {
+        assert_eq!(first_lot(LotUnit::Twelfths, None, at("10:07:00")), open());
+        assert_eq!(first_lot(LotUnit::Hours, Some(at("10:07:00")), at("12:00:00")).start(), at("10:00:00"));
+    }
+
+    #[test]
+    fn a_lot_takes_what_arrived_before_its_end_and_no_more_than_its_limit() {
+        let object = |n: usize, arrived| Arrival { uri: format!("{n:07}"), size: 1, etag: None, version_id: None, arrived };
+        let mut waiting: Vec<_> = (0..OBJECTS_PER_LOT_MAX + 1).rev().map(|n| object(n, at("09:00:00"))).collect();
+        waiting.extend([object(0, at("09:00:00")), object(9_999_999, at("10:05:00"))]);
+        let taken = take(EventArrival::Frequent, open(), &mut waiting);
+        assert_eq!((taken.len(), waiting.len()), (OBJECTS_PER_LOT_MAX, 2));
+        assert_eq!(taken[1].uri, "0000001");
+        let taken = take(EventArrival::Frequent, open().next(), &mut waiting);
+        assert_eq!((taken.len(), waiting.len()), (2, 0));
+    }
+}

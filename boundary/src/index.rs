@@ -1,0 +1,197 @@
+//! What earlier lots hold: commits are folded in, arrivals are asked after. A cache: it can be deleted at any time and
+//! is rebuilt from the commits; nothing is ever decided by it that the commits do not say.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use manifests::{DatasetId, Lot, Manifest};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+
+use crate::arrivals::Arrival;
+use crate::error::BoundaryError;
+
+/// How long one process waits for another that writes to the same index.
+const BUSY_SECONDS_MAX: u64 = 30;
+/// Raised when the tables change; an index of another version is thrown away.
+const VERSION: u32 = 1;
+
+/// How far an index has come: the last lot folded in, and a mark of that lot's commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Folded {
+    /// The last lot folded in.
+    pub lot: Lot,
+    /// The mark of its commit, see [`mark`].
+    pub mark: String,
+}
+
+/// What is known of earlier lots. On disk for watchers ([`SqliteIndex`]), in memory for the simulator.
+pub trait Index: Send {
+    /// How far it has come; `None` when it holds nothing.
+    fn folded(&mut self) -> Result<Option<Folded>, BoundaryError>;
+    /// Adds a commit's objects, all or nothing. Safe to repeat.
+    fn fold(&mut self, manifest: &Manifest) -> Result<(), BoundaryError>;
+    /// Those of the arrivals that no folded lot holds, in their order.
+    fn unknown(&mut self, arrivals: Vec<Arrival>) -> Result<Vec<Arrival>, BoundaryError>;
+    /// Forgets everything.
+    fn clear(&mut self) -> Result<(), BoundaryError>;
+}
+
+/// A mark that tells one commit of a lot from another: count, bytes, first and last URI.
+pub fn mark(manifest: &Manifest) -> String {
+    let ends = [manifest.uris.first(), manifest.uris.last()].map(|uri| uri.cloned().unwrap_or_default());
+    format!("{} {} {} {}", manifest.uris.len(), manifest.bytes(), ends[0], ends[1])
+}
+
+/// The index of a process that keeps nothing.
+#[derive(Debug, Default)]
+pub struct MemoryIndex {
+    seen: BTreeSet<(String, String)>,
+    folded: Option<Folded>,
+}
+
+impl Index for MemoryIndex {
+    fn folded(&mut self) -> Result<Option<Folded>, BoundaryError> {
+        Ok(self.folded.clone())
+    }
+
+    fn fold(&mut self, manifest: &Manifest) -> Result<(), BoundaryError> {
+        self.seen.extend(identities(manifest));
+        self.folded = Some(Folded { lot: manifest.lot_id, mark: mark(manifest) });
+        Ok(())
+    }
+
+    fn unknown(&mut self, arrivals: Vec<Arrival>) -> Result<Vec<Arrival>, BoundaryError> {
+        Ok(arrivals.into_iter().filter(|arrival| !self.seen.contains(&(arrival.uri.clone(), arrival.mark()))).collect())
+    }
+
+    fn clear(&mut self) -> Result<(), BoundaryError> {
+        *self = MemoryIndex::default();
+        Ok(())
+    }
+}
+
+fn identities(manifest: &Manifest) -> impl Iterator<Item = (String, String)> + '_ {
+    manifest.objects.iter().map(|object| {
+        let modified = object.arrived.map(|arrived| arrived.timestamp_micros()).unwrap_or_default();
+        (object.uri.clone(), object.etag.clone().unwrap_or_else(|| format!("{}-{modified}", object.size)))
+    })
+}
+
+/// An index in one SQLite file, shared by the processes of a host.
+#[derive(Debug)]
+pub struct SqliteIndex {
+    path: PathBuf,
+    dataset: DatasetId,
+    connection: Connection,
+}
+
+impl SqliteIndex {
+    /// Opens or makes the index of a dataset at `path`. A file that is no index of this dataset and version is replaced.
+    pub fn open(path: &Path, dataset: DatasetId) -> Result<SqliteIndex, BoundaryError> {
+        if let Some(folder) = path.parent() {
+            let _ = std::fs::create_dir_all(folder);
+        }
+        let fail = |source| BoundaryError::Index { path: path.display().to_string(), source };
+        let connection = match connect(path, &dataset) {
+            Ok(connection) => connection,
+            Err(error) if is_busy(&error) => return Err(fail(error)),
+            Err(error) => {
+                tracing::warn!("index {} is rebuilt: {error}", path.display());
+                remove(path);
+                connect(path, &dataset).map_err(fail)?
+            }
+        };
+        Ok(SqliteIndex { path: path.to_owned(), dataset, connection })
+    }
+
+    /// Does some work; an index that turns out to be damaged is replaced by an empty one and the work done on that.
+    fn with<T>(&mut self, work: impl Fn(&mut Connection) -> rusqlite::Result<T>) -> Result<T, BoundaryError> {
+        match work(&mut self.connection) {
+            Ok(done) => Ok(done),
+            Err(source) if is_damaged(&source) => {
+                tracing::warn!("index {} is damaged and rebuilt: {source}", self.path.display());
+                remove(&self.path);
+                *self = SqliteIndex::open(&self.path, self.dataset.clone())?;
+                work(&mut self.connection).map_err(|source| self.error(source))
+            }
+            Err(source) => Err(self.error(source)),
+        }
+    }
+
+    fn error(&self, source: rusqlite::Error) -> BoundaryError {
+        BoundaryError::Index { path: self.path.display().to_string(), source }
+    }
+}
+
+fn remove(path: &Path) {
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(format!("{}{suffix}", path.display()));
+    }
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
+    matches!(error.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked))
+}
+
+fn is_damaged(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase)) || error.to_string().contains("no such table")
+}
+
+fn connect(path: &Path, dataset: &DatasetId) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(Duration::from_secs(BUSY_SECONDS_MAX))?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.execute_batch(
+        "CREATE TABLE IF NOT EXISTS about (version INTEGER, dataset TEXT, UNIQUE (version, dataset));
+         CREATE TABLE IF NOT EXISTS seen (uri TEXT, mark TEXT, lot TEXT, PRIMARY KEY (uri, mark)) WITHOUT ROWID;
+         CREATE TABLE IF NOT EXISTS folded (one INTEGER PRIMARY KEY CHECK (one = 1), lot TEXT, mark TEXT);",
+    )?;
+    connection.execute("INSERT OR IGNORE INTO about VALUES (?1, ?2)", params![VERSION, dataset.to_string()])?;
+    match connection.query_row("SELECT count(*) FROM about", [], |row| row.get::<_, u32>(0))? {
+        1 => Ok(connection),
+        _ => Err(rusqlite::Error::InvalidQuery),
+    }
+}
+
+impl Index for SqliteIndex {
+    fn folded(&mut self) -> Result<Option<Folded>, BoundaryError> {
+        let row = self.with(|connection| {
+            let read = |row: &rusqlite::Row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
+            connection.query_row("SELECT lot, mark FROM folded", [], read).optional()
+        })?;
+        Ok(row.and_then(|(lot, mark)| Some(Folded { lot: lot.parse().ok()?, mark })))
+    }
+
+    fn fold(&mut self, manifest: &Manifest) -> Result<(), BoundaryError> {
+        let lot = manifest.lot_id.to_string();
+        self.with(|connection| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            {
+                let mut insert = transaction.prepare_cached("INSERT OR IGNORE INTO seen VALUES (?1, ?2, ?3)")?;
+                for (uri, mark) in identities(manifest) {
+                    insert.execute(params![uri, mark, lot])?;
+                }
+            }
+            // Two processes fold the same lots: the later lot stays.
+            let sql = "INSERT INTO folded VALUES (1, ?1, ?2) ON CONFLICT (one) DO UPDATE SET lot = excluded.lot, mark = excluded.mark WHERE excluded.lot >= lot";
+            transaction.execute(sql, params![lot, mark(manifest)])?;
+            transaction.commit()
+        })
+    }
+
+    fn unknown(&mut self, arrivals: Vec<Arrival>) -> Result<Vec<Arrival>, BoundaryError> {
+        let known: Vec<bool> = self.with(|connection| {
+            let mut select = connection.prepare_cached("SELECT 1 FROM seen WHERE uri = ?1 AND mark = ?2")?;
+            arrivals.iter().map(|arrival| select.exists(params![arrival.uri, arrival.mark()])).collect()
+        })?;
+        Ok(arrivals.into_iter().zip(known).filter(|(_, known)| !known).map(|(arrival, _)| arrival).collect())
+    }
+
+    fn clear(&mut self) -> Result<(), BoundaryError> {
+        self.with(|connection| connection.execute_batch("DELETE FROM folded; DELETE FROM seen;"))
+    }
+}

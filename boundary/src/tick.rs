@@ -1,0 +1,444 @@
+//! The tick of a boundary: time and a scan flow in, commits flow out. Catch up → commit → state copy → event, each step
+//! repeatable; two processes may tick one boundary at once.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use manifests::{Bus, Lot, Manifest, ManifestsError, State, Stores, paths};
+
+use crate::arrivals::{Arrival, Scanned, Taker, scan};
+use crate::error::BoundaryError;
+use crate::filter::Filter;
+use crate::gather::{self, Decision, OBJECTS_PER_LOT_MAX};
+use crate::index::{Folded, Index, mark};
+use crate::spec::BoundarySpec;
+
+/// The most lots one tick commits; after a long outage the next ticks do the rest.
+pub const LOTS_PER_TICK_MAX: usize = 2_000;
+
+/// A lot that a tick committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommittedLot {
+    /// The lot.
+    pub lot: Lot,
+    /// `complete` or `empty`.
+    pub state: State,
+    /// Objects inside.
+    pub objects: usize,
+}
+
+/// What a tick did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ticked {
+    /// What this process committed, in order.
+    pub committed: Vec<CommittedLot>,
+    /// Objects that wait for a lot to close, those that may still be written to included.
+    pub waiting: usize,
+    /// The open lot.
+    pub open: Lot,
+    /// When there may be something to do, unless something arrives; not after `now` when this tick stopped at its limit.
+    pub next: DateTime<Utc>,
+}
+
+/// A boundary at work.
+pub struct Boundary {
+    spec: BoundarySpec,
+    filter: Filter,
+    stores: Stores,
+    bus: Arc<dyn Bus>,
+    index: Box<dyn Index>,
+    /// Whether the last commit's copy and event are known to be out.
+    announced: bool,
+    /// Whether the index has been held against the commits.
+    verified: bool,
+}
+
+/// What waits: the earliest arrivals of a scan that no lot holds, bounded.
+struct Waiting<'a> {
+    index: &'a mut dyn Index,
+    objects: Vec<Arrival>,
+    total: usize,
+}
+
+#[async_trait]
+impl Taker for Waiting<'_> {
+    async fn take(&mut self, batch: Vec<Arrival>) -> Result<(), BoundaryError> {
+        let new = self.index.unknown(batch)?;
+        self.total += new.len();
+        self.objects.extend(new);
+        if self.objects.len() > 2 * OBJECTS_PER_LOT_MAX {
+            // What is cut off is found again by the next scan.
+            self.objects.sort_by(|a, b| (a.arrived, &a.uri).cmp(&(b.arrived, &b.uri)));
+            self.objects.truncate(OBJECTS_PER_LOT_MAX);
+        }
+        Ok(())
+    }
+}
+
+impl Boundary {
+    /// A boundary over stores and a bus, with an index that may be behind or empty. Fails where a filter does not compile.
+    pub fn new(spec: BoundarySpec, stores: Stores, bus: Arc<dyn Bus>, index: Box<dyn Index>) -> Result<Boundary, BoundaryError> {
+        let filter = spec.filter.compile()?;
+        Ok(Boundary { spec, filter, stores, bus, index, announced: false, verified: false })
+    }
+
+    /// What it was made from.
+    pub fn spec(&self) -> &BoundarySpec {
+        &self.spec
+    }
+
+    /// Commits every lot that is to be committed at `now`. Safe to repeat after any error or crash.
+    pub async fn tick(&mut self, now: DateTime<Utc>) -> Result<Ticked, BoundaryError> {
+        let last = self.catch_up().await?;
+        let mut open = match last {
+            Some(last) => last.next(),
+            None => self.agree_on_first_lot(now).await?,
+        };
+        let (scanned, mut waiting, total) = self.scan(now).await?;
+        let mut committed = Vec::new();
+        let next = loop {
+            let is_waiting = waiting.iter().any(|object| gather::belongs(self.spec.arrival, open, object.arrived));
+            match gather::decide(self.spec.arrival, open, is_waiting, now, self.spec.settle) {
+                Decision::Wait(until) => break until,
+                Decision::Commit if committed.len() >= LOTS_PER_TICK_MAX => break now,
+                Decision::Commit => committed.extend(self.commit(open, &mut waiting).await?),
+            }
+            open = open.next();
+        };
+        let taken: usize = committed.iter().map(|lot| lot.objects).sum();
+        Ok(Ticked { waiting: scanned.unsettled + total.saturating_sub(taken), committed, open, next })
+    }
+
+    async fn scan(&mut self, now: DateTime<Utc>) -> Result<(Scanned, Vec<Arrival>, usize), BoundaryError> {
+        let mut waiting = Waiting { index: self.index.as_mut(), objects: Vec::new(), total: 0 };
+        let scanned = scan(&self.spec, &self.filter, &self.stores, now, &mut waiting).await?;
+        Ok((scanned, waiting.objects, waiting.total))
+    }
+
+    /// Folds in what others (or this boundary, in an earlier life) committed; the last committed lot.
+    async fn catch_up(&mut self) -> Result<Option<Lot>, BoundaryError> {
+        let id = self.spec.dataset.id();
+        let mut folded = self.index.folded()?;
+        if !self.verified && !self.is_current(folded.as_ref()).await? {
+            self.index.clear()?;
+            folded = None;
+        }
+        self.verified = true;
+        let lots = match &folded {
+            Some(folded) => self.stores.lots_from(&id, folded.lot).await?,
+            None => self.stores.lots(&id).await?,
+        };
+        let mut last = folded.map(|folded| folded.lot);
+        for (lot, entry) in lots {
+            if entry.generation == 0 || lot.unit() != self.spec.unit || last.is_some_and(|last| lot <= last) {
+                continue;
+            }
+            self.fold(lot).await?;
+            self.announced = false;
+            last = Some(lot);
+        }
+        if let Some(last) = last.filter(|_| !self.announced) {
+            self.announce(last).await?;
+        }
+        Ok(last)
+    }
+
+    /// Whether the index speaks of these commits, not of others that were here before.
+    async fn is_current(&self, folded: Option<&Folded>) -> Result<bool, BoundaryError> {
+        let Some(folded) = folded else { return Ok(true) };
+        let commit = self.stores.read_commit(&self.spec.dataset.id(), folded.lot, 1).await?;
+        Ok(commit.is_some_and(|commit| mark(&commit) == folded.mark))
+    }
+
+    async fn fold(&mut self, lot: Lot) -> Result<Option<Manifest>, BoundaryError> {
+        let manifest = self.stores.read_commit(&self.spec.dataset.id(), lot, 1).await?;
+        if let Some(manifest) = &manifest {
+            self.index.fold(manifest)?;
+        }
+        Ok(manifest)
+    }
+
+    async fn announce(&mut self, lot: Lot) -> Result<(), BoundaryError> {
+        if let Some(manifest) = self.stores.read_commit(&self.spec.dataset.id(), lot, 1).await? {
+            self.stores.announce(&manifest, self.bus.as_ref()).await?;
+        }
+        self.announced = true;
+        Ok(())
+    }
+
+    /// The first lot is agreed on once, whoever ticks first, so that two boundaries never begin at two lots.
+    async fn agree_on_first_lot(&self, now: DateTime<Utc>) -> Result<Lot, BoundaryError> {
+        let path = paths::first_lot(&self.spec.dataset.id());
+        let lot = gather::first_lot(self.spec.unit, self.spec.from, now);
+        self.stores.metadata.create(&path, format!("{{\"lot\":\"{lot}\"}}")).await?;
+        let body = self.stores.metadata.get(&path).await?.unwrap_or_default();
+        let read = || serde_json::from_slice::<serde_json::Value>(&body).ok()?.get("lot")?.as_str()?.parse().ok();
+        read().ok_or_else(|| {
+            let (path, reason) = (self.stores.metadata.uri(&path), "no lot in it".to_owned());
+            BoundaryError::Manifests(ManifestsError::Document { path, what: "the first lot of a boundary", reason })
+        })
+    }
+
+    /// Commits the open lot with what belongs to it, or adapts to the one who was faster: their objects no longer wait.
+    async fn commit(&mut self, open: Lot, waiting: &mut Vec<Arrival>) -> Result<Option<CommittedLot>, BoundaryError> {
+        let taken = gather::take(self.spec.arrival, open, waiting);
+        let objects = taken.iter().cloned().map(Arrival::into_object).collect();
+        let manifest = Manifest::new(self.spec.dataset.clone(), open, objects);
+        self.announced = false;
+        let done = match self.stores.commit(&manifest).await {
+            Ok(()) => {
+                self.index.fold(&manifest)?;
+                Some(CommittedLot { lot: open, state: manifest.state, objects: manifest.uris.len() })
+            }
+            Err(ManifestsError::Committed { .. }) => {
+                self.fold(open).await?;
+                waiting.extend(taken);
+                *waiting = self.index.unknown(std::mem::take(waiting))?;
+                None
+            }
+            Err(error) => return Err(error.into()),
+        };
+        self.announce(open).await?;
+        Ok(done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::filter::FilterSpec;
+    use crate::index::{MemoryIndex, SqliteIndex};
+    use crate::spec::EventArrival;
+    use chrono::TimeDelta;
+    use manifests::{Dataset, Fate, Faults, FaultyStore, LotUnit, MemoryBus, ObjectStores};
+    use object_store::ObjectStoreExt;
+    use object_store::memory::InMemory;
+    use proptest::prelude::*;
+
+    fn spec(arrival: EventArrival, from: Option<&str>) -> BoundarySpec {
+        BoundarySpec {
+            name: "in".into(),
+            dataset: Dataset { name: "raw".into(), version: "1".into(), path_uri: "memory:///raw/".into() },
+            unit: LotUnit::Twelfths,
+            arrival,
+            filter: FilterSpec::default(),
+            settle: TimeDelta::zero(),
+            from: from.map(|from| from.parse().unwrap()),
+        }
+    }
+
+    fn boundary(stores: &Stores, arrival: EventArrival) -> Boundary {
+        Boundary::new(spec(arrival, None), stores.clone(), Arc::new(MemoryBus::default()), Box::new(MemoryIndex::default())).unwrap()
+    }
+
+    async fn put(stores: &Stores, name: &str) {
+        let place = stores.objects.locate(&format!("memory:///raw/{name}")).unwrap();
+        place.store.put(&place.path, "x".into()).await.unwrap();
+    }
+
+    /// Every commit of the dataset, in order.
+    async fn commits(stores: &Stores) -> Vec<Manifest> {
+        let id = spec(EventArrival::Frequent, None).dataset.id();
+        let mut all = Vec::new();
+        for (lot, entry) in stores.lots(&id).await.unwrap() {
+            assert_eq!(entry.generation, 1);
+            all.push(stores.read_commit(&id, lot, 1).await.unwrap().unwrap());
+        }
+        all
+    }
+
+    /// Every object in exactly one commit, no interval without one.
+    async fn check(stores: &Stores, arrived: usize) {
+        let commits = commits(stores).await;
+        assert!(commits.windows(2).all(|pair| pair[0].lot_id.next() == pair[1].lot_id), "a gap");
+        let mut times = BTreeMap::new();
+        for object in commits.iter().flat_map(|commit| &commit.objects) {
+            *times.entry((object.uri.clone(), object.etag.clone())).or_insert(0) += 1;
+        }
+        assert!(times.values().all(|times| *times == 1), "twice: {times:?}");
+        assert_eq!(times.len(), arrived, "lost");
+    }
+
+    fn soon() -> DateTime<Utc> {
+        Utc::now() + TimeDelta::minutes(6)
+    }
+
+    #[tokio::test]
+    async fn what_is_there_at_the_first_tick_is_taken_and_nothing_twice() {
+        let stores = Stores::memory().unwrap();
+        for name in ["a", "b/c", "b/.d", "_e", "f.tmp"] {
+            put(&stores, name).await;
+        }
+        let mut one = boundary(&stores, EventArrival::Frequent);
+        let first = one.tick(soon()).await.unwrap();
+        assert_eq!(first.committed.iter().map(|lot| lot.objects).sum::<usize>(), 2);
+        put(&stores, "g").await;
+        put(&stores, "a").await;
+        one.tick(soon() + TimeDelta::minutes(20)).await.unwrap();
+        boundary(&stores, EventArrival::Frequent).tick(soon() + TimeDelta::minutes(20)).await.unwrap();
+        check(&stores, 4).await;
+        let back = one.tick(soon() - TimeDelta::hours(5)).await.unwrap();
+        assert_eq!(back.committed, [], "a clock that jumps back commits nothing");
+    }
+
+    #[tokio::test]
+    async fn intervals_of_an_outage_get_their_manifests_a_bounded_number_at_once() {
+        let stores = Stores::memory().unwrap();
+        let mut one = boundary(&stores, EventArrival::Frequent);
+        one.tick(soon()).await.unwrap();
+        let after = soon() + TimeDelta::days(8);
+        let ticked = one.tick(after).await.unwrap();
+        assert_eq!(ticked.committed.len(), LOTS_PER_TICK_MAX);
+        assert!(ticked.next <= after && ticked.committed.iter().all(|lot| lot.state == State::Empty));
+        let rest = one.tick(after).await.unwrap();
+        assert!(rest.next > after);
+        check(&stores, 0).await;
+    }
+
+    #[tokio::test]
+    async fn an_infrequent_lot_is_there_at_once_and_the_second_object_waits_for_the_next() {
+        let stores = Stores::memory().unwrap();
+        let mut one = boundary(&stores, EventArrival::Infrequent);
+        let now = Lot::containing(LotUnit::Twelfths, soon()).start() + TimeDelta::minutes(1);
+        one.tick(now).await.unwrap();
+        put(&stores, "a").await;
+        let ticked = one.tick(now).await.unwrap();
+        assert_eq!(ticked.committed.iter().map(|lot| lot.objects).collect::<Vec<_>>(), [1]);
+        put(&stores, "b").await;
+        let ticked = one.tick(now).await.unwrap();
+        assert_eq!((ticked.committed.len(), ticked.waiting), (0, 1));
+        let ticked = one.tick(ticked.next).await.unwrap();
+        assert_eq!(ticked.committed.iter().map(|lot| lot.objects).collect::<Vec<_>>(), [1]);
+        check(&stores, 2).await;
+    }
+
+    #[tokio::test]
+    async fn two_boundaries_at_once_commit_each_object_once() {
+        let stores = Stores::memory().unwrap();
+        let (mut one, mut two) = (boundary(&stores, EventArrival::Frequent), boundary(&stores, EventArrival::Frequent));
+        for round in 0..6 {
+            put(&stores, &format!("a{round}")).await;
+            // One of them believes it is a little later, and begins at another lot.
+            let now = soon() + TimeDelta::minutes(4 * round);
+            let (one, two) = tokio::join!(one.tick(now), two.tick(now + TimeDelta::minutes(5)));
+            one.unwrap();
+            two.unwrap();
+        }
+        check(&stores, 6).await;
+    }
+
+    #[tokio::test]
+    async fn a_hundred_thousand_objects_fit_one_lot() {
+        let stores = Stores::memory().unwrap();
+        for n in 0..100_000 {
+            put(&stores, &format!("{n:06}")).await;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let index = SqliteIndex::open(&folder.path().join("i.sqlite"), spec(EventArrival::Frequent, None).dataset.id()).unwrap();
+        let mut one =
+            Boundary::new(spec(EventArrival::Frequent, None), stores.clone(), Arc::new(MemoryBus::default()), Box::new(index)).unwrap();
+        let ticked = one.tick(soon() + TimeDelta::minutes(5)).await.unwrap();
+        assert_eq!(ticked.committed.iter().map(|lot| lot.objects).max(), Some(100_000));
+        one.tick(soon() + TimeDelta::minutes(15)).await.unwrap();
+        check(&stores, 100_000).await;
+    }
+
+    #[tokio::test]
+    async fn an_index_may_be_deleted_damaged_or_of_another_lake() {
+        let stores = Stores::memory().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/i.sqlite");
+        let id = spec(EventArrival::Frequent, None).dataset.id();
+        for round in 0..5i64 {
+            put(&stores, &format!("a{round}")).await;
+            match round {
+                1 => std::fs::remove_dir_all(path.parent().unwrap()).unwrap(),
+                2 => std::fs::write(&path, "this is no database, and long enough to be sure of it".repeat(100)).unwrap(),
+                3 => {
+                    let mut other = SqliteIndex::open(&path, id.clone()).unwrap();
+                    let lot = Lot::containing(LotUnit::Twelfths, soon() + TimeDelta::days(1));
+                    other.fold(&Manifest::new(spec(EventArrival::Frequent, None).dataset, lot, vec![])).unwrap();
+                }
+                _ => {}
+            }
+            let index = SqliteIndex::open(&path, id.clone()).unwrap();
+            let bus = Arc::new(MemoryBus::default());
+            let mut one = Boundary::new(spec(EventArrival::Frequent, None), stores.clone(), bus, Box::new(index)).unwrap();
+            one.tick(soon() + TimeDelta::minutes(5 * round)).await.unwrap();
+        }
+        check(&stores, 5).await;
+        assert!(
+            SqliteIndex::open(&path, manifests::DatasetId { name: "other".into(), version: "1".into() })
+                .unwrap()
+                .folded()
+                .unwrap()
+                .is_none()
+        );
+    }
+
+    /// Refuses, half-does or doubles the calls whose numbers it is given.
+    #[derive(Debug)]
+    struct Schedule {
+        calls: std::sync::atomic::AtomicUsize,
+        fates: BTreeMap<usize, Fate>,
+    }
+
+    #[async_trait]
+    impl Faults for Schedule {
+        async fn fate(&self, _: &'static str, _: bool, _: &str) -> Fate {
+            let call = self.calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            self.fates.get(&call).copied().unwrap_or(Fate::Pass)
+        }
+    }
+
+    fn fate() -> impl Strategy<Value = Fate> {
+        prop_oneof![Just(Fate::Refuse), Just(Fate::RefuseAfter), Just(Fate::Twice)]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+        /// Ticks at jumping times, by a boundary that is restarted after every failure, while objects arrive, are replaced
+        /// and calls fail in every way: nothing is lost, nothing is there twice, no interval is left out.
+        #[test]
+        fn whatever_happens_every_object_is_in_one_commit(
+            steps in proptest::collection::vec((0i64..40, proptest::collection::vec(0u8..12, 0..4)), 1..12),
+            fates in proptest::collection::btree_map(0usize..200, fate(), 0..20),
+            infrequent: bool,
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(async {
+                let arrival = if infrequent { EventArrival::Infrequent } else { EventArrival::Frequent };
+                let plain: Arc<dyn object_store::ObjectStore> = Arc::new(InMemory::new());
+                let open = |store: Arc<dyn object_store::ObjectStore>| {
+                    let mut stores = ObjectStores::default();
+                    stores.register("memory://", store);
+                    Stores::below(stores, "memory:///lake").unwrap()
+                };
+                let sound = open(plain.clone());
+                let schedule = Arc::new(Schedule { calls: Default::default(), fates });
+                let faulty = open(Arc::new(FaultyStore::new(plain, schedule)));
+                let mut one = boundary(&faulty, arrival);
+                let mut arrived = 0;
+                for (round, (minutes, names)) in (0i64..).zip(&steps) {
+                    for name in names {
+                        put(&sound, &format!("{name}")).await;
+                    }
+                    let now = soon() + TimeDelta::minutes(100 * round + *minutes - 10);
+                    if one.tick(now).await.is_err() {
+                        one = boundary(&faulty, arrival);
+                    }
+                    // What was there before the next replacement must not be lost: let it be committed.
+                    let mut careful = boundary(&sound, arrival);
+                    for later in 0..12 {
+                        careful.tick(soon() + TimeDelta::minutes(100 * round + 45 + 5 * later)).await.unwrap();
+                    }
+                    arrived += names.iter().collect::<std::collections::BTreeSet<_>>().len();
+                }
+                check(&sound, arrived).await;
+            });
+        }
+    }
+}

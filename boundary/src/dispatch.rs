@@ -233,3 +233,103 @@ impl Dispatcher {
 fn empty_output(role: &str) -> SinkOutput {
     SinkOutput { role: role.to_owned(), state: State::Empty, comment: None, objects: Vec::new() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use manifests::{ArcId, ArcSink, ArcSource, Dataset, LotUnit, Manifest, ManifestObject, MemoryBus};
+
+    fn dataset(name: &str) -> Dataset {
+        Dataset { name: name.into(), version: "1".into(), path_uri: format!("memory:///{name}/") }
+    }
+
+    fn arc() -> ArcSpec {
+        ArcSpec {
+            id: ArcId { project: "p".into(), version: "1".into(), arc: "a".into() },
+            unit: LotUnit::Twelfths,
+            sources: vec![ArcSource { role: "main".into(), dataset: dataset("in"), unit: LotUnit::Twelfths, subscribe: true }],
+            sinks: ["rejects", "main"].map(|role| ArcSink { role: role.into(), dataset: dataset(role) }).to_vec(),
+            deadline: None,
+            retries: 1,
+            kind: "copy".into(),
+            workload: serde_json::Value::Null,
+        }
+    }
+
+    fn at(minute: i64) -> DateTime<Utc> {
+        "2026-11-21T10:00:00Z".parse::<DateTime<Utc>>().unwrap() + TimeDelta::minutes(minute)
+    }
+
+    fn lot(minute: i64) -> Lot {
+        Lot::containing(LotUnit::Twelfths, at(minute))
+    }
+
+    fn worker() -> Worker {
+        Worker { owner: "me".into(), lease: TimeDelta::minutes(1), is_dead: Arc::new(|owner| owner == "gone") }
+    }
+
+    async fn arrive(stores: &Stores, bus: &MemoryBus, lot: Lot, uris: &[&str], generation: u32) {
+        let objects = uris.iter().map(|uri| ManifestObject { uri: uri.to_string(), ..ManifestObject::default() }).collect();
+        let manifest = Manifest { generation, ..Manifest::new(dataset("in"), lot, objects) };
+        stores.commit(&manifest).await.unwrap();
+        stores.announce(&manifest, bus).await.unwrap();
+    }
+
+    async fn run(stores: &Stores, bus: &MemoryBus, plan: &RunPlan) {
+        let lease = stores.acquire(&arc().id, plan.lot, "me", at(0), TimeDelta::minutes(1), |_| false).await.unwrap();
+        let receipt = Receipt { arc: "a".into(), attempt: 1, sources: vec![], counts: Counts::default(), seconds: 0.0 };
+        let manifests = stores.commit_run(&arc(), plan, &receipt, &[]).await.unwrap();
+        stores.settle_run(&manifests, &lease, bus, at(0)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn empty_lots_are_published_here_and_the_rest_is_handed_out_once() {
+        let (stores, bus) = (Stores::memory().unwrap(), Arc::new(MemoryBus::default()));
+        let mut dispatcher = Dispatcher::new(stores.clone(), bus.clone()).await.unwrap();
+        arrive(&stores, &bus, lot(0), &[], 1).await;
+        arrive(&stores, &bus, lot(5), &["memory:///in/a"], 1).await;
+        let found = dispatcher.pass(&[arc()], at(20), &worker()).await.unwrap();
+        assert_eq!((found.empties, found.runs.len(), found.runs[0].why), (1, 1, Why::New));
+        let empty = stores.latest(&dataset("main"), lot(0)).await.unwrap().unwrap();
+        assert_eq!((empty.state, empty.generation), (State::Empty, 1));
+        run(&stores, &bus, &found.runs[0].plan).await;
+        let found = dispatcher.pass(&[arc()], at(20), &worker()).await.unwrap();
+        assert_eq!((found.empties, found.runs.len()), (0, 0));
+        arrive(&stores, &bus, lot(5), &["memory:///in/a", "memory:///in/b"], 2).await;
+        let found = dispatcher.pass(&[arc()], at(20), &worker()).await.unwrap();
+        assert_eq!((found.runs[0].why, found.runs[0].plan.sources[0].generation), (Why::Newer, 2));
+    }
+
+    #[tokio::test]
+    async fn a_dead_owner_holds_nobody_up_and_a_lost_event_changes_nothing() {
+        let stores = Stores::memory().unwrap();
+        let nobody_listens = MemoryBus::default();
+        arrive(&stores, &nobody_listens, lot(0), &["memory:///in/a"], 1).await;
+        let mut dispatcher = Dispatcher::new(stores.clone(), Arc::new(MemoryBus::default())).await.unwrap();
+        for (owner, runs) in [("alive", 0), ("gone", 1)] {
+            let lease = TimeDelta::minutes(if owner == "alive" { 1 } else { 9 });
+            let now = at(if owner == "alive" { 10 } else { 12 });
+            stores.acquire(&arc().id, lot(0), owner, now, lease, |_| false).await.unwrap();
+            let found = dispatcher.pass(&[arc()], now, &worker()).await.unwrap();
+            assert_eq!(found.runs.len(), runs, "{owner}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_old_lot_is_looked_at_when_its_event_comes() {
+        let (stores, bus) = (Stores::memory().unwrap(), Arc::new(MemoryBus::default()));
+        let mut dispatcher = Dispatcher::new(stores.clone(), bus.clone()).await.unwrap();
+        let days = |days: i64| days * 24 * 60;
+        arrive(&stores, &bus, lot(0), &["memory:///in/a"], 1).await;
+        let found = dispatcher.pass(&[arc()], at(20), &worker()).await.unwrap();
+        run(&stores, &bus, &found.runs[0].plan).await;
+        arrive(&stores, &bus, lot(days(LOOKBACK_DAYS + 1)), &[], 1).await;
+        dispatcher.pass(&[arc()], at(days(9)), &worker()).await.unwrap();
+        stores.commit(&Manifest { generation: 2, ..Manifest::new(dataset("in"), lot(0), vec![]) }).await.unwrap();
+        let silent = dispatcher.pass(&[arc()], at(days(9)), &worker()).await.unwrap();
+        assert_eq!((silent.runs.len(), silent.empties), (0, 0), "nobody looks that far back");
+        arrive(&stores, &bus, lot(0), &[], 3).await;
+        let told = dispatcher.pass(&[arc()], at(days(9)), &worker()).await.unwrap();
+        assert_eq!((told.runs.len(), told.empties), (0, 1));
+    }
+}

@@ -9,7 +9,7 @@ use manifests::{
     ArcSpec, ArcState, Bus, Counts, DatasetId, Lot, ManifestsError, Receipt, RunPlan, SinkOutput, SourceCommit, State, Stores, paths,
 };
 
-use crate::due::{LastAttempt, Made, Standing, View, Why, standings};
+use crate::due::{LastAttempt, Made, Standing, View, Why, plan, standings};
 use crate::error::BoundaryError;
 
 /// How far back committed lots are held against their sources, counted from the newest source lot. A source that
@@ -98,12 +98,26 @@ impl Dispatcher {
         Ok(standings(arc, &view, now))
     }
 
-    async fn view(&mut self, arc: &ArcSpec, is_dead: &(dyn Fn(&str) -> bool + Send + Sync)) -> Result<View, BoundaryError> {
+    /// The run of a lot with the source commits that are there now, whatever its standing; `None` where no source has a
+    /// lot for it.
+    pub async fn plan(&mut self, arc: &ArcSpec, lot: Lot) -> Result<Option<RunPlan>, BoundaryError> {
+        let view = View { sources: self.sources(arc).await?, ..View::default() };
+        let (plan, _) = plan(arc, &view, lot);
+        Ok((!plan.sources.is_empty()).then_some(plan))
+    }
+
+    /// The lots of the arc's sources, in their order.
+    async fn sources(&self, arc: &ArcSpec) -> Result<Vec<BTreeMap<Lot, u32>>, BoundaryError> {
         let mut sources = Vec::new();
         for source in &arc.sources {
             let lots = self.stores.lots(&source.dataset.id()).await?;
-            sources.push(lots.into_iter().map(|(lot, entry)| (lot, entry.generation)).collect::<BTreeMap<_, _>>());
+            sources.push(lots.into_iter().map(|(lot, entry)| (lot, entry.generation)).collect());
         }
+        Ok(sources)
+    }
+
+    async fn view(&mut self, arc: &ArcSpec, is_dead: &(dyn Fn(&str) -> bool + Send + Sync)) -> Result<View, BoundaryError> {
+        let sources = self.sources(arc).await?;
         let newest = sources.iter().filter_map(|lots| lots.keys().next_back().map(|lot| lot.start())).max();
         let oldest = newest.map_or(DateTime::<Utc>::MIN_UTC, |newest| newest - TimeDelta::days(LOOKBACK_DAYS));
         let attempts = self.attempts(arc, oldest, is_dead).await?;

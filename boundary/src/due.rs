@@ -111,12 +111,11 @@ fn candidates<'a>(arc: &'a ArcSpec, view: &'a View) -> impl Iterator<Item = Lot>
 
 /// How one lot stands.
 pub fn standing(arc: &ArcSpec, view: &View, lot: Lot, now: DateTime<Utc>) -> Standing {
-    let (sources, missing) = sources_of(arc, view, lot);
+    let (plan, missing) = plan(arc, view, lot);
     let overdue = arc.deadline.is_some_and(|deadline| now >= lot.end() + deadline);
     if missing > 0 && !overdue {
         return Standing::Waiting { missing };
     }
-    let plan = RunPlan { lot, sources, replay: false };
     let made = view.made.get(&lot).unwrap_or(&Made::Nothing);
     let attempt = view.attempts.get(&lot);
     let new = if missing > 0 { Why::Deadline } else { Why::New };
@@ -128,6 +127,12 @@ pub fn standing(arc: &ArcSpec, view: &View, lot: Lot, now: DateTime<Utc>) -> Sta
         (_, Some(attempt)) => again(arc, attempt, plan, Why::Newer, now),
         (_, None) => Standing::Due { plan, why: Why::Newer },
     }
+}
+
+/// The run of a lot with what is there now, and how many source lots are missing from it.
+pub fn plan(arc: &ArcSpec, view: &View, lot: Lot) -> (RunPlan, usize) {
+    let (sources, missing) = sources_of(arc, view, lot);
+    (RunPlan { lot, sources, replay: false }, missing)
 }
 
 fn is_final(state: ArcState) -> bool {

@@ -16,7 +16,9 @@ mod watch;
 
 pub use arrivals::{ARRIVALS_PER_BATCH, Arrival, Scanned, Taker, scan};
 pub use dispatch::{Dispatched, Dispatcher, DueRun, LOOKBACK_DAYS, SUBSCRIBER, Worker};
-pub use due::{BACKOFF_SECONDS, BACKOFF_SECONDS_MAX, LastAttempt, Made, SILENT_ATTEMPTS_MAX, Standing, View, Why, standing, standings};
+pub use due::{
+    BACKOFF_SECONDS, BACKOFF_SECONDS_MAX, LastAttempt, Made, SILENT_ATTEMPTS_MAX, Standing, View, Why, plan, standing, standings,
+};
 pub use error::BoundaryError;
 pub use filter::{EXCLUDES_DEFAULT, Filter, FilterSpec};
 pub use index::{Folded, Index, MemoryIndex, SqliteIndex};

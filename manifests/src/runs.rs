@@ -9,6 +9,7 @@ use crate::attempts::Lease;
 use crate::bus::Bus;
 use crate::dataset::Dataset;
 use crate::error::ManifestsError;
+use crate::lot::Lot;
 use crate::manifest::{Manifest, ManifestObject, Receipt, State};
 use crate::paths::ArcState;
 use crate::store::Stores;
@@ -98,17 +99,32 @@ impl Stores {
             return Ok(());
         }
         let before = self.read_commit(&manifest.dataset.id(), manifest.lot_id, manifest.generation - 1).await?;
-        for uri in before.into_iter().flat_map(|before| before.uris) {
-            if manifest.uris.contains(&uri) || !uri.starts_with(&manifest.dataset.path_uri) {
-                continue;
-            }
-            let place = self.objects.locate(&uri)?;
-            match place.store.delete(&place.path).await {
-                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
-                Err(error) => return Err(ManifestsError::store("delete", uri, error)),
+        for object in before.into_iter().flat_map(|before| before.objects) {
+            if !manifest.uris.contains(&object.uri) && object.uri.starts_with(&manifest.dataset.path_uri) {
+                self.remove_object(&object, manifest.lot_id).await?;
             }
         }
         Ok(())
+    }
+
+    /// Deletes a file of a lot. One whose name does not hold the lot may have been written over by another lot since, and
+    /// then stays.
+    async fn remove_object(&self, object: &ManifestObject, lot: Lot) -> Result<(), ManifestsError> {
+        let fail = |error| ManifestsError::store("delete", &object.uri, error);
+        let place = self.objects.locate(&object.uri)?;
+        let is_ours = object.uri.contains(&lot.to_string());
+        let is_there = match place.store.head(&place.path).await {
+            Ok(there) => is_ours || there.e_tag == object.etag,
+            Err(object_store::Error::NotFound { .. }) => false,
+            Err(error) => return Err(fail(error)),
+        };
+        if !is_there {
+            return Ok(());
+        }
+        match place.store.delete(&place.path).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(fail(error)),
+        }
     }
 }
 
@@ -131,7 +147,7 @@ mod tests {
     use super::*;
     use crate::arc::ArcSink;
     use crate::bus::MemoryBus;
-    use crate::lot::{Lot, LotUnit};
+    use crate::lot::LotUnit;
     use crate::manifest::{Counts, SourceCommit};
     use crate::paths::ArcId;
     use chrono::TimeDelta;
@@ -161,12 +177,13 @@ mod tests {
         let now = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
         let lease = stores.acquire(&arc().id, plan.lot, "me", now, TimeDelta::zero(), |_| false).await.unwrap();
         let receipt = Receipt { arc: "a".into(), attempt: lease.attempt, sources: vec![], counts: Counts::default(), seconds: 0.5 };
-        let object = |uri: &&str| ManifestObject { uri: uri.to_string(), size: 1, ..ManifestObject::default() };
+        let mut objects = Vec::new();
         for uri in files {
             let place = stores.objects.locate(uri).unwrap();
-            place.store.put(&place.path, "x".into()).await.unwrap();
+            let etag = place.store.put(&place.path, "x".into()).await.unwrap().e_tag;
+            objects.push(ManifestObject { uri: uri.to_string(), size: 1, etag, ..ManifestObject::default() });
         }
-        let output = SinkOutput { role: "main".into(), state: State::Complete, comment: None, objects: files.iter().map(object).collect() };
+        let output = SinkOutput { role: "main".into(), state: State::Complete, comment: None, objects };
         let manifests = stores.commit_run(&arc(), plan, &receipt, &[output]).await.unwrap();
         stores.settle_run(&manifests, &lease, &MemoryBus::default(), now).await.unwrap();
         manifests
@@ -176,15 +193,17 @@ mod tests {
     async fn doing_it_again_changes_nothing_and_a_replay_is_the_next_generation() {
         let stores = Stores::memory().unwrap();
         assert_eq!(stores.published_run(&arc(), &plan(1, false)).await.unwrap(), None);
-        let first = run(&stores, &plan(1, false), &["memory:///main/a", "memory:///main/b"]).await;
-        let again = run(&stores, &plan(1, false), &["memory:///main/a", "memory:///main/b"]).await;
+        let first = run(&stores, &plan(1, false), &["memory:///main/a", "memory:///main/20230717PT5M250-00001"]).await;
+        let again = run(&stores, &plan(1, false), &["memory:///main/a", "memory:///main/20230717PT5M250-00001"]).await;
         assert_eq!(first, again);
         assert_eq!(stores.published_run(&arc(), &plan(1, false)).await.unwrap(), Some(first));
         assert_eq!(stores.published_run(&arc(), &plan(2, false)).await.unwrap(), None, "a newer source makes it due");
         let replayed = run(&stores, &plan(1, true), &["memory:///main/a"]).await;
         assert_eq!(replayed.iter().map(|manifest| manifest.generation).collect::<Vec<_>>(), [2, 2]);
-        let gone = stores.objects.locate("memory:///main/b").unwrap();
+        let gone = stores.objects.locate("memory:///main/20230717PT5M250-00001").unwrap();
         assert!(gone.store.head(&gone.path).await.is_err(), "what only generation 1 had is removed");
+        stores.objects.locate("memory:///main/a").unwrap().store.put(&"main/a".into(), "another lot's".into()).await.unwrap();
+        run(&stores, &plan(1, true), &[]).await;
         let kept = stores.objects.locate("memory:///main/a").unwrap();
         assert!(kept.store.head(&kept.path).await.is_ok());
     }

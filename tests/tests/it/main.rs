@@ -1,4 +1,6 @@
 //! What spans crates, a file an area; one binary, since each links the whole program.
 
 mod bad_input;
+mod crash;
 mod readers;
+mod simulator;

@@ -1,0 +1,30 @@
+//! The whole protocol in virtual time: boundaries, dispatchers, workers, replays, over a store and a bus in memory that
+//! crash, delay, repeat and refuse as a seed says. A seed flows in; the broken promises flow out, none if all hold.
+//!
+//! Processes are futures that one thread polls; every call to the store or the bus is a point at which time passes,
+//! another process goes on, or the process dies (its future is dropped) and starts again later with nothing in memory.
+//! What runs is the code of production: `boundary::Boundary`, `boundary::Dispatcher`, `arcs::runner`.
+
+mod bus;
+mod checks;
+mod processes;
+mod store;
+mod time;
+mod world;
+
+pub use checks::Broken;
+pub use world::Summary;
+
+use world::World;
+
+/// Runs one schedule to its quiet end and checks every promise. Gives what happened.
+///
+/// # Errors
+/// The promises that did not hold, with what was seen.
+pub async fn simulate(seed: u64) -> Result<Summary, Vec<Broken>> {
+    let world = World::new(seed);
+    processes::storm(&world).await;
+    let quiet = processes::calm(&world).await;
+    let broken = checks::check(&world, quiet).await;
+    if broken.is_empty() { Ok(world.summary()) } else { Err(broken) }
+}

@@ -1,0 +1,215 @@
+//! The real program, killed with SIGKILL right before every single write of a whole pipeline, started again, and held
+//! against a run that nobody disturbed: the same commits, state copies and files, byte for byte, and nothing else.
+
+use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use filetime::FileTime;
+use serde_json::{Value, json};
+use tests::program::arc;
+
+/// The time that boundaries see, so that lots are the same every time.
+const AS_OF: &str = "2026-02-06T10:21:00Z";
+/// Starts after a kill until the end must be reached.
+const RESTARTS_MAX: u32 = 4;
+
+const LINE: &str = "7cd47ef2be lake [06/Feb/2026:10:00:38 +0000] 192.0.2.3 - 3E57427F3EXAMPLE REST.GET.OBJECT a%2520b.txt \
+\"GET /lake/a%20b.txt HTTP/1.1\" 200 - 113 113 7 5 \"-\" \"curl/8.5.0\" - s9lzHYrFp76ZVxRcpX9= SigV4 ECDHE-RSA-AES128-GCM-SHA256 \
+AuthHeader lake.s3.us-west-1.amazonaws.com TLSv1.2 - - us-west-1\n";
+
+/// A lake in a folder of its own: five lots, one of them empty, three arcs of two units.
+struct Lake {
+    folder: tempfile::TempDir,
+}
+
+impl Lake {
+    fn new() -> Lake {
+        let lake = Lake { folder: tempfile::tempdir().expect("a folder") };
+        lake.put("a.log", LINE, "2026-02-06T10:01:00Z");
+        lake.put("b.log", &format!("{LINE}not a line\n{LINE}"), "2026-02-06T10:02:00Z");
+        lake.put("sub/c.log", &LINE.replace(" 200 - ", " 404 NoSuchKey "), "2026-02-06T10:06:00Z");
+        lake.put("d.log", LINE, "2026-02-06T10:16:00Z");
+        lake.put("_ignored", LINE, "2026-02-06T10:16:00Z");
+        std::fs::write(lake.project(), project().to_string()).expect("a project file");
+        lake
+    }
+
+    fn project(&self) -> PathBuf {
+        self.folder.path().join("project.json")
+    }
+
+    fn put(&self, name: &str, text: &str, modified: &str) {
+        let path = self.folder.path().join("logs").join(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        std::fs::write(&path, text).expect("a log");
+        let time = modified.parse::<chrono::DateTime<chrono::Utc>>().expect("a time");
+        filetime::set_file_mtime(&path, FileTime::from_unix_time(time.timestamp(), 0)).expect("a time");
+    }
+
+    fn up(&self) -> Command {
+        let mut command = arc(&["up", "--once", "-q", "--as-of", AS_OF, "-p"]);
+        command.arg(self.project());
+        command
+    }
+
+    fn replay(&self) -> Command {
+        let mut command = arc(&["replay", "-q", "--arc", "convert", "--lot", "20260206PT5M120..20260206PT5M121", "-p"]);
+        command.arg(self.project());
+        command
+    }
+
+    /// All that there is to read, apart from what differs from run to run: seconds, attempts, times of arc state.
+    fn contents(&self) -> BTreeMap<String, Vec<u8>> {
+        let mut found = BTreeMap::new();
+        for top in ["lake/manifest", "out"] {
+            walk(&self.folder.path().join(top), self.folder.path(), &mut found);
+        }
+        found
+    }
+}
+
+fn walk(folder: &Path, base: &Path, found: &mut BTreeMap<String, Vec<u8>>) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            walk(&path, base, found);
+            continue;
+        }
+        let name = path.strip_prefix(base).expect("below").display().to_string();
+        let body = std::fs::read(&path).expect("readable");
+        let is_json = name.ends_with(".json");
+        let body = if is_json { normal(&body, base).into_bytes() } else { body };
+        found.insert(name, body);
+    }
+}
+
+/// A manifest without what may differ: the folder, seconds, attempt, and etags (inode and time on local disk).
+fn normal(body: &[u8], base: &Path) -> String {
+    let mut value: Value = serde_json::from_slice(body).expect("JSON");
+    if let Some(receipt) = value.get_mut("receipt").and_then(Value::as_object_mut) {
+        receipt.remove("seconds");
+        receipt.remove("attempt");
+    }
+    for object in value.get_mut("objects").and_then(Value::as_array_mut).into_iter().flatten() {
+        object["etag"] = Value::Null;
+    }
+    value.to_string().replace(&base.display().to_string(), "")
+}
+
+fn project() -> Value {
+    let dataset = |name: &str, folder: &str| json!({"name": name, "version": "1", "pathURI": folder});
+    let source = |name: &str| json!({"main": {"name": name, "version": "1"}});
+    json!({
+        "project": {"name": "crash", "version": "1"},
+        "placement": {"provider": "local", "root": "lake"},
+        "boundaries": [{"type": "watch", "name": "in", "lotUnit": "Twelfths", "from": "2026-02-06T10:00:00Z", "dataset": dataset("logs", "logs/")}],
+        "arcs": [
+            {"type": "convert", "name": "convert", "sources": source("logs"),
+             "sinks": {"main": dataset("parquet", "out/parquet/"), "rejects": dataset("rejects", "out/rejects/")}, "workload": {"format": "s3-access"}},
+            {"type": "query", "name": "errors", "sources": source("parquet"), "sinks": {"main": dataset("errors", "out/errors/")},
+             "workload": {"builtin": "error_stats"}},
+            {"type": "copy", "name": "archive", "lotUnit": "Fourths", "sources": source("logs"), "sinks": {"main": dataset("archive", "out/archive/")}, "workload": {}}
+        ]
+    })
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().expect("arc starts");
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The number of writes of a command that succeeds.
+fn count(mut command: Command, lake: &Lake) -> u64 {
+    let file = lake.folder.path().join("writes");
+    run(command.env("ARC_COUNT_WRITES", &file));
+    std::fs::read_to_string(file).expect("a count").trim().parse().expect("a number")
+}
+
+/// Runs `work` for every number from 1 to `last`, two at a time.
+fn for_each_write(last: u64, work: impl Fn(u64) + Sync) {
+    let next = AtomicU64::new(1);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some(n) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|n| *n <= last) {
+                    work(n);
+                }
+            });
+        }
+    });
+}
+
+/// Kills the command at its `n`-th write, then runs it until it ends well.
+fn killed_and_restarted(n: u64, command: impl Fn() -> Command) {
+    let died = command().env("ARC_KILL_AT_WRITE", n.to_string()).output().expect("arc starts");
+    assert_eq!(died.status.signal(), Some(9), "write {n}: {}", String::from_utf8_lossy(&died.stderr));
+    let mut ended = None;
+    for _ in 0..RESTARTS_MAX {
+        ended = Some(command().output().expect("arc starts"));
+        if ended.as_ref().is_some_and(|ended| ended.status.success()) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    panic!("write {n}: not done after {RESTARTS_MAX} starts: {ended:?}");
+}
+
+fn assert_same(expected: &BTreeMap<String, Vec<u8>>, found: &BTreeMap<String, Vec<u8>>, what: &str) {
+    let names = |contents: &BTreeMap<String, Vec<u8>>| contents.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(expected), names(found), "{what}: other files");
+    for (name, body) in expected {
+        assert!(found[name] == *body, "{what}: {name} is {}\nnot {}", String::from_utf8_lossy(&found[name]), String::from_utf8_lossy(body));
+    }
+}
+
+#[test]
+fn killed_before_every_write_of_the_pipeline() {
+    let undisturbed = Lake::new();
+    let writes = count(undisturbed.up(), &undisturbed);
+    assert!(writes > 60, "only {writes} writes: this test would prove little");
+    let expected = undisturbed.contents();
+    assert!(expected.keys().any(|name| name.ends_with(".parquet")) && expected.keys().any(|name| name.contains("state=empty")));
+    let started = SystemTime::now();
+    for_each_write(writes, |n| {
+        let lake = Lake::new();
+        killed_and_restarted(n, || lake.up());
+        assert_same(&expected, &lake.contents(), &format!("killed at write {n}"));
+    });
+    eprintln!("{writes} kills in {:?}", started.elapsed().unwrap_or_default());
+}
+
+#[test]
+fn killed_before_every_write_of_a_replay() {
+    let undisturbed = Lake::new();
+    run(&mut undisturbed.up());
+    let writes = count(undisturbed.replay(), &undisturbed);
+    run(&mut undisturbed.up());
+    let rows = |lake: &Lake| -> BTreeMap<String, Vec<u8>> { lake.contents().into_iter().filter(|(name, _)| name.starts_with("out/")).collect() };
+    let expected = rows(&undisturbed);
+    for_each_write(writes, |n| {
+        let lake = Lake::new();
+        run(&mut lake.up());
+        killed_and_restarted(n, || lake.replay());
+        run(&mut lake.up());
+        // A replay that was asked for twice may be two generations; the files are the same.
+        assert_same(&expected, &rows(&lake), &format!("replay killed at write {n}"));
+        run(arc(&["audit", "-q", "-p"]).arg(lake.project()));
+    });
+}
+
+#[test]
+fn two_programs_on_one_root_end_as_one_does() {
+    let alone = Lake::new();
+    run(&mut alone.up());
+    let expected = alone.contents();
+    for round in 0..4 {
+        let lake = Lake::new();
+        let both = [lake.up().spawn(), lake.up().spawn()].map(|child| child.expect("arc starts").wait_with_output().expect("arc ends"));
+        assert!(both.iter().all(|output| output.status.success()), "round {round}: {both:?}");
+        assert_same(&expected, &lake.contents(), &format!("two at once, round {round}"));
+    }
+}

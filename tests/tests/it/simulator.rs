@@ -1,0 +1,40 @@
+//! A thousand schedules of the whole protocol. `cargo run --release -p tests --bin simulate -- 1..1000000` runs more.
+
+use tests::simulator::simulate;
+
+const SCHEDULES: u64 = 1_000;
+
+fn check(first: u64) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    let (mut faults, mut crashes, mut commits) = (0, 0, 0);
+    for seed in first..first + SCHEDULES / 2 {
+        match runtime.block_on(simulate(seed)) {
+            Ok(summary) => {
+                faults += summary.faults;
+                crashes += summary.crashes;
+                commits += summary.commits;
+            }
+            Err(broken) => panic!("seed {seed}: {}\nagain: cargo run --release -p tests --bin simulate -- {seed}", broken[0]),
+        }
+    }
+    // A simulator in which nothing happens proves nothing.
+    assert!(faults > 10 * SCHEDULES && crashes > SCHEDULES && commits > 10 * SCHEDULES, "{faults} faults, {crashes} crashes, {commits} commits");
+}
+
+#[test]
+fn the_first_half_keeps_every_promise() {
+    check(1);
+}
+
+#[test]
+fn the_second_half_keeps_every_promise() {
+    check(1 + SCHEDULES / 2);
+}
+
+#[test]
+fn a_seed_is_a_schedule() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    let [one, again, other] = [7, 7, 8].map(|seed| runtime.block_on(simulate(seed)).expect("promises that hold"));
+    assert_eq!(one, again);
+    assert_ne!(one, other);
+}

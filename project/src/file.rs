@@ -4,17 +4,7 @@
 //! has exactly one owner; the arcs have no cycle and stand in the order in which data flows; URIs on a local placement
 //! are absolute and raw (`file:///…/`).
 
-// use boundary::BoundarySpec;
-/// tmp
-#[derive(Clone, Debug, PartialEq)]
-pub struct BoundarySpec {
-    /// a
-    pub name: String,
-    /// b
-    pub dataset: Dataset,
-    /// c
-    pub unit: LotUnit,
-}
+use boundary::BoundarySpec;
 use manifests::{ArcSpec, Dataset, LotUnit, MAIN_ROLE};
 use serde_json::Value;
 

@@ -1,7 +1,23 @@
 //! The subcommands, a file each with its `Args` and `run`, and what they share: the arguments every one of them takes,
 //! the exit codes, the project they load.
 
+pub mod audit;
 pub mod completions;
+pub mod ddl;
+pub mod demo;
+mod demo_files;
+pub mod explain;
+pub mod formats;
+pub mod lots;
+pub mod query;
+pub mod replay;
+pub mod retry;
+pub mod run;
+mod run_files;
+pub mod status;
+pub mod up;
+pub mod verify;
+mod window;
 
 use std::fmt;
 use std::io::IsTerminal;
@@ -34,6 +50,32 @@ pub struct Arguments {
 /// The subcommands, in the order of `arc help`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// See the whole pipeline at work on an hour of made-up access logs
+    Demo(demo::Args),
+    /// Run one arc on one lot, or convert files without a project
+    Run(run::Args),
+    /// Take in what arrives and run what is due, until stopped
+    Up(up::Args),
+    /// Make lots of an arc anew, as their next generation
+    Replay(replay::Args),
+    /// Run again what failed or is partial
+    Retry(retry::Args),
+    /// Hold what is there against what the manifests promise
+    Audit(audit::Args),
+    /// Query the committed data of the project's datasets
+    Query(query::Args),
+    /// What each dataset holds: lots found, missing and their states
+    Lots(lots::Args),
+    /// How each arc stands: lots done, due, waiting and failed, and why
+    Status(status::Args),
+    /// Check a project file: every problem at once, or the pipeline it describes
+    Verify(verify::Args),
+    /// The log formats, or the columns of one
+    Formats(formats::Args),
+    /// How each line of a log reads, or why it is a reject
+    Explain(explain::Args),
+    /// The statement that makes a dataset a table of Athena
+    Ddl(ddl::Args),
     /// Write a shell's completions
     Completions(completions::Args),
 }
@@ -42,6 +84,19 @@ impl Command {
     /// Runs the subcommand; the one place that knows them all.
     pub async fn run(self, context: &Context) -> anyhow::Result<Exit> {
         match self {
+            Command::Demo(args) => demo::run(args, context).await,
+            Command::Run(args) => run::run(args, context).await,
+            Command::Up(args) => up::run(args, context).await,
+            Command::Replay(args) => replay::run(args, context).await,
+            Command::Retry(args) => retry::run(args, context).await,
+            Command::Audit(args) => audit::run(args, context).await,
+            Command::Query(args) => query::run(args, context).await,
+            Command::Lots(args) => lots::run(args, context).await,
+            Command::Status(args) => status::run(args, context).await,
+            Command::Verify(args) => verify::run(args, context).await,
+            Command::Formats(args) => formats::run(args, context).await,
+            Command::Explain(args) => explain::run(args, context).await,
+            Command::Ddl(args) => ddl::run(args, context).await,
             Command::Completions(args) => completions::run(args, context).await,
         }
     }
@@ -144,4 +199,34 @@ pub struct ProjectArgs {
     /// A Jsonnet external variable; may be given more than once.
     #[arg(long = "ext-str", value_name = "KEY=VALUE")]
     pub ext_str: Vec<String>,
+}
+
+impl ProjectArgs {
+    /// Reads and judges the file; every problem of it is in the error.
+    pub fn load(&self) -> anyhow::Result<Project> {
+        Ok(self.read()?.map_err(usage)?)
+    }
+
+    /// Reads and judges the file; the outer error is about the arguments, the inner one about the file.
+    pub fn read(&self) -> anyhow::Result<Result<Project, ProjectError>> {
+        let variable = |text: &String| match text.split_once('=') {
+            Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
+            None => Err(Trouble::usage(format!("--ext-str {text}: use KEY=VALUE"))),
+        };
+        let variables = self.ext_str.iter().map(variable).collect::<Result<Vec<_>, _>>()?;
+        let current = std::env::current_dir()?;
+        Ok(project::load(&project::Origin::from_argument(&self.project), &variables, &current))
+    }
+}
+
+/// A problem of the project file or of an argument, as it ends the program.
+pub fn usage(error: ProjectError) -> Trouble {
+    let problem = |problem: &project::Problem| {
+        let fix = problem.fix.as_ref().map(|fix| format!(" (try: {fix})")).unwrap_or_default();
+        format!("\n  {}: {}{fix}", problem.path, problem.message)
+    };
+    match &error {
+        ProjectError::Problems { problems, .. } => Trouble::usage(format!("{error}{}", problems.iter().map(problem).collect::<String>())),
+        _ => Trouble::usage(error.to_string()),
+    }
 }

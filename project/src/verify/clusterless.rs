@@ -1,0 +1,143 @@
+//! What Clusterless project files hold beyond ours: resources, activities, and the workloads of its arcs. They are
+//! checked field by field and kept; on a local placement they are noted as not run here.
+
+use serde_json::{Map, Value, json};
+
+use super::fields::{Object, Problems, did_you_mean};
+
+/// What a resource or an activity is made of: its type, the fields it must have, those it may have.
+type Shape = (&'static str, &'static [&'static str], &'static [&'static str]);
+
+const RESOURCES: [Shape; 5] = [
+    ("aws:core:s3Bucket", &["bucketName"], &["versioned", "enableEventBridge", "removeOnDestroy", "tags"]),
+    ("aws:core:computeEnvironment", &["computeEnvironmentName"], &[]),
+    ("aws:core:glueDatabase", &["databaseName"], &["removeOnDestroy", "tags"]),
+    ("aws:core:glueTable", &["databaseRef", "tableName", "pathURI", "schema"], &["description"]),
+    ("aws:core:eventBus", &["eventBusName"], &[]),
+];
+
+const ACTIVITIES: [Shape; 2] = [
+    ("aws:core:cloudWatchExport", &["interval", "logGroupName", "pathURI"], &["logStreamPrefix"]),
+    ("aws:core:batchExecActivity", &["schedule"], &["enabled", "imagePath", "environment", "command", "workload", "computeEnvironmentRef"]),
+];
+
+const FLAGS: [&str; 4] = ["versioned", "enableEventBridge", "removeOnDestroy", "enabled"];
+const OBJECTS: [&str; 4] = ["tags", "schema", "environment", "workload"];
+const REFERENCES: [&str; 2] = ["databaseRef", "computeEnvironmentRef"];
+const TIMEOUT_MINUTES_MAX: u64 = 14 * 24 * 60;
+const MEMORY_MB_MAX: u64 = 122_880;
+
+/// Checks `resources` and gives their JSON paths and names.
+pub fn resources(file: &Object<'_>) -> Vec<(String, String)> {
+    file.objects("resources").into_iter().filter_map(|object| shaped(object, "resource", &RESOURCES)).collect()
+}
+
+/// Checks `activities` and gives their JSON paths and names.
+pub fn activities(file: &Object<'_>) -> Vec<(String, String)> {
+    file.objects("activities").into_iter().filter_map(|object| shaped(object, "activity", &ACTIVITIES)).collect()
+}
+
+fn shaped(object: Object<'_>, what: &str, shapes: &'static [Shape]) -> Option<(String, String)> {
+    let text = object.required_text("type");
+    let name = object.name("name", "name").map(|name| (object.path.clone(), name.to_owned()));
+    let Some(shape) = text.and_then(|text| shapes.iter().find(|shape| shape.0 == text)) else {
+        if let Some(text) = text {
+            let fix = did_you_mean(text, shapes.iter().map(|shape| shape.0));
+            object.problems().add_fix(object.at("type"), format!("`{text}` is no type of {what}"), fix);
+        }
+        return name;
+    };
+    for key in shape.1 {
+        object.required(key);
+    }
+    shape.1.iter().chain(shape.2).for_each(|key| typed(&object, key));
+    object.finish();
+    name
+}
+
+fn typed(object: &Object<'_>, key: &'static str) {
+    match key {
+        key if FLAGS.contains(&key) => drop(object.flag(key)),
+        key if OBJECTS.contains(&key) => drop(object.object(key)),
+        "command" => drop(object.texts(key)),
+        key => drop(object.text(key)),
+    }
+}
+
+/// Every reference to a resource by its local name must name one of `names`; ARNs and `ref:` are not looked into.
+pub fn check_references(document: &Value, names: &[(String, String)], problems: &Problems) {
+    walk(document, String::new(), &mut |path, key, text| {
+        let is_local = !text.starts_with("arn:") && !text.starts_with("ref:");
+        if REFERENCES.contains(&key) && is_local && !names.iter().any(|name| name.1 == text) {
+            let fix = did_you_mean(text, names.iter().map(|name| name.1.as_str()));
+            problems.add_fix(path, format!("`{text}` is no resource of this project"), fix);
+        }
+    });
+}
+
+fn walk(value: &Value, path: String, visit: &mut impl FnMut(String, &str, &str)) {
+    let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+    match value {
+        Value::Array(list) => list.iter().enumerate().for_each(|(at, value)| walk(value, format!("{path}[{at}]"), visit)),
+        Value::Object(map) => map.iter().for_each(|(key, value)| match value {
+            Value::String(text) => visit(below(key), key, text),
+            value => walk(value, below(key), visit),
+        }),
+        _ => {}
+    }
+}
+
+/// `aws:core:batchExecArc` as `exec`: the command, its environment, its time.
+pub fn batch_exec(workload: Object<'_>) -> Value {
+    let mut taken = Map::new();
+    for key in ["computeEnvironmentRef", "imagePath"] {
+        taken.extend(workload.text(key).map(|text| (key.to_owned(), json!(text))));
+    }
+    workload.required("command");
+    taken.extend(workload.texts("command").map(|words| ("command".to_owned(), json!(words))));
+    taken.extend(workload.object("environment").and(workload.value("environment")).map(|value| ("environment".to_owned(), value.clone())));
+    taken.extend(workload.value("workloadProps").map(|value| ("workloadProps".to_owned(), value.clone())));
+    if let Some(props) = workload.object("batchRuntimeProps") {
+        taken.extend(runtime_props(props));
+    }
+    workload.finish();
+    Value::Object(taken)
+}
+
+/// `runtimeProps` and `batchRuntimeProps`: memory, attempts, time, architecture. Only those that mean something here
+/// are given back.
+pub fn runtime_props(props: Object<'_>) -> Map<String, Value> {
+    props.count("memorySizeMB", MEMORY_MB_MAX);
+    props.count("retryAttempts", 10);
+    props.word("architecture", &["X86_64", "ARM64", "ARM_64"]);
+    let minutes = props.count("timeoutMin", TIMEOUT_MINUTES_MAX);
+    props.finish();
+    minutes.map(|minutes| ("timeoutMin".to_owned(), json!(minutes))).into_iter().collect()
+}
+
+/// `aws:core:s3CopyArc` as `copy`.
+pub fn s3_copy(workload: Object<'_>) -> Value {
+    let mut taken = Map::new();
+    if let Some(props) = workload.object("workloadProps") {
+        taken.extend(props.object("filter").and(props.value("filter")).map(|value| ("filter".to_owned(), value.clone())));
+        let percent = props.count("failArcOnPartialPercent", 100);
+        taken.extend(percent.map(|percent| ("failArcOnPartialPercent".to_owned(), json!(percent))));
+        props.finish();
+    }
+    workload.finish();
+    Value::Object(taken)
+}
+
+/// `aws:core:glueAddPartitionsArc`.
+pub fn add_partitions(workload: Object<'_>) -> Value {
+    let mut taken = Map::new();
+    if let Some(props) = workload.object("workloadProps") {
+        props.word("partitionType", &["named", "value"]);
+        props.text("namedPartitionDelimiter");
+        props.word("partitionResults", &["none", "all", "added"]);
+        taken.extend(workload.value("workloadProps").map(|value| ("workloadProps".to_owned(), value.clone())));
+        props.finish();
+    }
+    workload.finish();
+    Value::Object(taken)
+}

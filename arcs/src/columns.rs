@@ -1,0 +1,323 @@
+//! Cells of rows flow in, arrow arrays flow out. Text is not copied: a cell names its bytes in the block it came from,
+//! and the array holds the block.
+//!
+//! Invariant: every text cell is valid UTF-8, because blocks are made valid before a format sees them and formats cut
+//! them at ASCII bytes. So text arrays travel as binary views, which nothing checks a second time, below Parquet
+//! columns declared as strings.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BinaryViewArray, Int32Array, Int64Array, NullBufferBuilder, TimestampMicrosecondArray, make_view};
+use arrow::buffer::{Buffer, ScalarBuffer};
+use arrow::datatypes::{DataType, Field, TimeUnit};
+
+/// The time zone of all times.
+const UTC: &str = "UTC";
+
+/// The type of a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// UTF-8 text.
+    Text,
+    /// Bytes of any kind.
+    Bytes,
+    /// A 32-bit integer.
+    Int32,
+    /// A 64-bit integer.
+    Int64,
+    /// A time, in microseconds since 1970 UTC.
+    Time,
+}
+
+impl Kind {
+    /// Its name in listings; SQL's.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::Text => "string",
+            Kind::Bytes => "binary",
+            Kind::Int32 => "int",
+            Kind::Int64 => "bigint",
+            Kind::Time => "timestamp",
+        }
+    }
+
+    /// Its arrow type, as Parquet files declare it.
+    pub fn data_type(self) -> DataType {
+        match self {
+            Kind::Text => DataType::Utf8,
+            Kind::Bytes => DataType::Binary,
+            Kind::Int32 => DataType::Int32,
+            Kind::Int64 => DataType::Int64,
+            Kind::Time => DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into())),
+        }
+    }
+
+    /// A nullable field of this type.
+    pub fn field(self, name: &str) -> Field {
+        Field::new(name, self.data_type(), true)
+    }
+}
+
+/// One value of a row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cell {
+    /// Nothing.
+    #[default]
+    Null,
+    /// An integer, or a time in microseconds.
+    Int(i64),
+    /// Bytes of the block.
+    Block {
+        /// Where they start.
+        offset: u32,
+        /// How many.
+        len: u32,
+    },
+    /// Bytes of the arena, which holds what is in no block: decoded and repaired text.
+    Arena {
+        /// Where they start.
+        offset: u32,
+        /// How many.
+        len: u32,
+    },
+}
+
+/// The cells of one row while a format fills them.
+#[derive(Debug)]
+pub struct Row<'a> {
+    block: &'a [u8],
+    arena: &'a mut String,
+    cells: Vec<Cell>,
+    extra: Cell,
+}
+
+impl<'a> Row<'a> {
+    /// A row of nulls whose text will lie in `block` or be added to `arena`.
+    pub fn new(block: &'a [u8], arena: &'a mut String, columns: usize) -> Row<'a> {
+        Row { block, arena, cells: vec![Cell::Null; columns], extra: Cell::Null }
+    }
+
+    /// Makes all cells null.
+    pub fn clear(&mut self) {
+        self.cells.fill(Cell::Null);
+        self.extra = Cell::Null;
+    }
+
+    /// Makes the cells from a column on null.
+    pub fn clear_from(&mut self, column: usize) {
+        self.cells[column..].fill(Cell::Null);
+        self.extra = Cell::Null;
+    }
+
+    /// Gives a column the cell of another.
+    pub fn copy(&mut self, from: usize, to: usize) {
+        self.cells[to] = self.cells[from];
+    }
+
+    /// Sets a text: a piece of the line, cut at ASCII bytes. Other bytes are copied.
+    #[inline]
+    pub fn text(&mut self, column: usize, value: &[u8]) {
+        self.cells[column] = match self.place(value) {
+            Some(cell) => cell,
+            None => self.keep(&String::from_utf8_lossy(value)),
+        };
+    }
+
+    /// Sets a text that is not in the line.
+    pub fn owned(&mut self, column: usize, value: &str) {
+        self.cells[column] = self.keep(value);
+    }
+
+    /// Sets an integer.
+    #[inline]
+    pub fn int(&mut self, column: usize, value: i64) {
+        self.cells[column] = Cell::Int(value);
+    }
+
+    /// Sets a time, in microseconds since 1970 UTC.
+    #[inline]
+    pub fn time(&mut self, column: usize, micros: i64) {
+        self.cells[column] = Cell::Int(micros);
+    }
+
+    /// Sets the fields that the format does not know, as JSON text.
+    pub fn set_extra(&mut self, json: &str) {
+        self.extra = self.keep(json);
+    }
+
+    /// A cell.
+    pub fn cell(&self, column: usize) -> Cell {
+        self.cells.get(column).copied().unwrap_or_default()
+    }
+
+    /// All cells.
+    pub fn cells(&self) -> &[Cell] {
+        &self.cells
+    }
+
+    /// The fields that the format does not know.
+    pub fn extra(&self) -> Cell {
+        self.extra
+    }
+
+    /// The arena, where text lies that is in no block.
+    pub fn arena(&self) -> &[u8] {
+        self.arena.as_bytes()
+    }
+
+    /// The bytes of a text cell; empty for others.
+    pub fn bytes(&self, cell: Cell) -> &[u8] {
+        bytes(cell, self.block, self.arena.as_bytes())
+    }
+
+    /// A cell for people; `None` where it is null.
+    pub fn shown(&self, cell: Cell) -> Option<String> {
+        match cell {
+            Cell::Null => None,
+            Cell::Int(value) => Some(value.to_string()),
+            text => Some(String::from_utf8_lossy(self.bytes(text)).into_owned()),
+        }
+    }
+
+    /// Where `value` lies in the block, if it does.
+    #[inline]
+    fn place(&self, value: &[u8]) -> Option<Cell> {
+        let offset = (value.as_ptr() as usize).checked_sub(self.block.as_ptr() as usize)?;
+        (offset + value.len() <= self.block.len()).then(|| Cell::Block { offset: offset as u32, len: value.len() as u32 })
+    }
+
+    fn keep(&mut self, value: &str) -> Cell {
+        let offset = self.arena.len() as u32;
+        self.arena.push_str(value);
+        Cell::Arena { offset, len: value.len() as u32 }
+    }
+}
+
+fn bytes<'b>(cell: Cell, block: &'b [u8], arena: &'b [u8]) -> &'b [u8] {
+    let (from, offset, len) = match cell {
+        Cell::Block { offset, len } => (block, offset, len),
+        Cell::Arena { offset, len } => (arena, offset, len),
+        Cell::Null | Cell::Int(_) => return &[],
+    };
+    from.get(offset as usize..offset as usize + len as usize).unwrap_or_default()
+}
+
+/// Columns of equal length that grow row by row.
+pub(crate) struct Columns(Vec<Growing>);
+
+struct Growing {
+    kind: Kind,
+    nulls: NullBufferBuilder,
+    values: Values,
+}
+
+enum Values {
+    Views(Vec<u128>),
+    Int32(Vec<i32>),
+    Int64(Vec<i64>),
+}
+
+/// The place of the block and of the arena among the buffers of a text array.
+const BLOCK: u32 = 0;
+const ARENA: u32 = 1;
+
+impl Columns {
+    /// Empty columns with room for `rows`.
+    pub(crate) fn new(kinds: impl Iterator<Item = Kind>, rows: usize) -> Columns {
+        let growing = |kind| {
+            let values = match kind {
+                Kind::Text | Kind::Bytes => Values::Views(Vec::with_capacity(rows)),
+                Kind::Int32 => Values::Int32(Vec::with_capacity(rows)),
+                Kind::Int64 | Kind::Time => Values::Int64(Vec::with_capacity(rows)),
+            };
+            Growing { kind, nulls: NullBufferBuilder::new(rows), values }
+        };
+        Columns(kinds.map(growing).collect())
+    }
+
+    /// Appends a row: the cells in the order of the columns, missing ones as null. `block` and `arena` are where their
+    /// texts lie.
+    pub(crate) fn append(&mut self, cells: impl Iterator<Item = Cell>, block: &[u8], arena: &[u8]) {
+        let mut cells = cells;
+        for column in &mut self.0 {
+            column.append(cells.next().unwrap_or_default(), block, arena);
+        }
+    }
+
+    /// The arrays, over `block` and `arena`.
+    pub(crate) fn finish(self, block: &Buffer, arena: String) -> Result<Vec<ArrayRef>, arrow::error::ArrowError> {
+        let buffers: Arc<[Buffer]> = [block.clone(), Buffer::from_vec(arena.into_bytes())].into();
+        self.0.into_iter().map(|column| column.finish(&buffers)).collect()
+    }
+}
+
+impl Growing {
+    #[inline]
+    fn append(&mut self, cell: Cell, block: &[u8], arena: &[u8]) {
+        self.nulls.append(cell != Cell::Null);
+        match (&mut self.values, cell) {
+            (Values::Views(views), Cell::Block { offset, .. }) => views.push(make_view(bytes(cell, block, arena), BLOCK, offset)),
+            (Values::Views(views), Cell::Arena { offset, .. }) => views.push(make_view(bytes(cell, block, arena), ARENA, offset)),
+            (Values::Views(views), _) => views.push(0),
+            (Values::Int32(values), Cell::Int(value)) => values.push(value as i32),
+            (Values::Int32(values), _) => values.push(0),
+            (Values::Int64(values), Cell::Int(value)) => values.push(value),
+            (Values::Int64(values), _) => values.push(0),
+        }
+    }
+
+    fn finish(mut self, buffers: &Arc<[Buffer]>) -> Result<ArrayRef, arrow::error::ArrowError> {
+        let nulls = self.nulls.finish();
+        Ok(match (self.kind, self.values) {
+            (_, Values::Views(views)) => Arc::new(BinaryViewArray::try_new(ScalarBuffer::from(views), buffers.clone(), nulls)?),
+            (_, Values::Int32(values)) => Arc::new(Int32Array::try_new(values.into(), nulls)?),
+            (Kind::Time, Values::Int64(values)) => Arc::new(TimestampMicrosecondArray::try_new(values.into(), nulls)?.with_timezone(UTC)),
+            (_, Values::Int64(values)) => Arc::new(Int64Array::try_new(values.into(), nulls)?),
+        })
+    }
+}
+
+/// The same text in every row.
+pub(crate) fn constant(text: &str, rows: usize) -> Result<ArrayRef, arrow::error::ArrowError> {
+    let view = make_view(text.as_bytes(), 0, 0);
+    let buffers: Arc<[Buffer]> = [Buffer::from_vec(text.as_bytes().to_vec())].into();
+    Ok(Arc::new(BinaryViewArray::try_new(vec![view; rows].into(), buffers, None)?))
+}
+
+/// A time in microseconds since 1970 as people read it.
+pub fn time_text(micros: i64) -> String {
+    match chrono::DateTime::from_timestamp_micros(micros) {
+        Some(time) => time.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true),
+        None => micros.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{Array, AsArray};
+    use arrow::datatypes::{Int32Type, TimestampMicrosecondType};
+
+    #[test]
+    fn cells_become_arrays_over_the_block() {
+        let block = b"short and a rather long text".to_vec();
+        let (mut arena, mut columns) = (String::new(), Columns::new([Kind::Text, Kind::Int32, Kind::Time].into_iter(), 2));
+        let mut row = Row::new(&block, &mut arena, 3);
+        row.text(0, &block[10..]);
+        row.int(1, 7);
+        row.time(2, 1_000_000);
+        assert_eq!(row.shown(row.cell(0)).as_deref(), Some("a rather long text"));
+        let cells = row.cells().to_vec();
+        row.clear();
+        row.text(0, b"not in the block, so it is copied");
+        let others = row.cells().to_vec();
+        columns.append(cells.into_iter(), &block, arena.as_bytes());
+        columns.append(others.into_iter(), &block, arena.as_bytes());
+        let arrays = columns.finish(&Buffer::from_vec(block), arena).unwrap();
+        assert_eq!(arrays[0].as_binary_view().value(0), b"a rather long text");
+        assert_eq!(arrays[0].as_binary_view().value(1), b"not in the block, so it is copied");
+        assert_eq!((arrays[1].as_primitive::<Int32Type>().value(0), arrays[1].is_null(1)), (7, true));
+        assert_eq!(arrays[2].as_primitive::<TimestampMicrosecondType>().value(0), 1_000_000);
+        assert_eq!(time_text(1_000_000), "1970-01-01T00:00:01Z");
+    }
+}

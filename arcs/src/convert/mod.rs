@@ -1,0 +1,195 @@
+//! A conversion: source objects and a format flow in; staged Parquet, rejects and counts flow out. Reading, decoding,
+//! parsing, encoding and writing run side by side; blocks meet again in their order, so the same input gives the same
+//! files, byte for byte, whatever the number of threads. Nothing is published here.
+//!
+//! Memory is bounded by [`ConvertLimits::in_flight_bytes`], the open row groups and a part of each open file, whatever
+//! the size of the lot or of an object.
+
+mod partitions;
+mod readers;
+mod sequence;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::{Arc, mpsc};
+
+use manifests::{Counts, Lot, ManifestObject};
+use tokio::runtime::Handle;
+
+use crate::decode::InflationLimit;
+use crate::error::ArcsError;
+use crate::format::Format;
+use crate::lines::LineLimits;
+use crate::partition::PartitionKey;
+use crate::pool::{Failure, Pool};
+use crate::read::{ObjectProblem, SourceObject};
+use crate::write::{StagedFile, Target, WriteOptions};
+
+/// What to convert.
+#[derive(Clone)]
+pub struct ConvertJob {
+    /// How lines read.
+    pub format: &'static Format,
+    /// The lot; it names the files and stands in the lineage.
+    pub lot: Lot,
+    /// What to read, in this order.
+    pub sources: Vec<SourceObject>,
+    /// Where rows go.
+    pub main: Target,
+    /// Where rejects go.
+    pub rejects: Target,
+    /// The partition columns; the first is the outermost folder.
+    pub partitions: Vec<PartitionKey>,
+    /// Bounds.
+    pub limits: ConvertLimits,
+    /// How files are cut and encoded.
+    pub write: WriteOptions,
+    /// Told how far it is, from a thread of the conversion, a few times a second at most.
+    pub progress: Option<Arc<dyn Fn(Progress) + Send + Sync>>,
+}
+
+/// The bounds of a conversion.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConvertLimits {
+    /// Threads that parse and encode.
+    pub threads: usize,
+    /// How input is cut, and the longest line.
+    pub lines: LineLimits,
+    /// How far an object may inflate.
+    pub inflation: InflationLimit,
+    /// Text that is read but not yet encoded, in bytes, over all readers.
+    pub in_flight_bytes: usize,
+    /// Partitions that are written side by side; rows of others wait on local disk.
+    pub partitions_open_max: usize,
+    /// Different partitions of one lot; rows of further ones go to the partition without value.
+    pub partitions_max: usize,
+    /// Where rows wait on local disk.
+    pub spill_folder: PathBuf,
+}
+
+impl ConvertLimits {
+    /// The usual bounds, for so many threads, with temporary files below `spill_folder`.
+    pub fn new(threads: usize, spill_folder: PathBuf) -> ConvertLimits {
+        ConvertLimits {
+            threads: threads.max(1),
+            lines: LineLimits::default(),
+            inflation: InflationLimit::default(),
+            in_flight_bytes: 32 << 20,
+            partitions_open_max: 16,
+            partitions_max: 20_000,
+            spill_folder,
+        }
+    }
+}
+
+/// How far a conversion is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Objects read to their end.
+    pub objects: u64,
+    /// Objects there are.
+    pub objects_total: u64,
+    /// Bytes of those objects, as stored.
+    pub bytes_in: u64,
+    /// Lines read.
+    pub lines: u64,
+}
+
+/// A conversion whose files are all staged and none published.
+#[derive(Debug)]
+pub struct Staged {
+    counts: Counts,
+    /// Objects that could not be read; with any of these the lot is partial.
+    pub problems: Vec<ObjectProblem>,
+    main: Vec<StagedFile>,
+    rejects: Vec<StagedFile>,
+}
+
+/// The files of a conversion, by path.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Published {
+    /// Files of rows.
+    pub main: Vec<ManifestObject>,
+    /// Files of rejects.
+    pub rejects: Vec<ManifestObject>,
+}
+
+impl Staged {
+    /// What became of the lines.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// URIs of the files that [`Staged::publish`] will make readable: rejects, then rows, in that order.
+    pub fn uris(&self) -> Vec<String> {
+        self.rejects.iter().chain(&self.main).map(StagedFile::uri).collect()
+    }
+
+    /// Makes all files readable, rejects first.
+    pub async fn publish(self) -> Result<Published, ArcsError> {
+        let mut published = Published::default();
+        for file in self.rejects {
+            published.rejects.push(file.publish().await?);
+        }
+        for file in self.main {
+            published.main.push(file.publish().await?);
+        }
+        Ok(published)
+    }
+
+    /// Takes all staged bytes away again.
+    pub async fn abort(self) {
+        for file in self.rejects.into_iter().chain(self.main) {
+            file.abort().await;
+        }
+    }
+}
+
+/// Ends the conversion's threads when the future that waits for them goes away.
+struct StopOnDrop(Arc<Failure>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.set(ArcsError::Stopped);
+    }
+}
+
+/// Converts. Everything is written and nothing is published. Fails only for stores that may recover, for local disk,
+/// and for bugs; what cannot be read is a reject. Dropping the future stops it and leaves nothing.
+pub async fn convert(job: ConvertJob) -> Result<Staged, ArcsError> {
+    let failure = Arc::new(Failure::default());
+    let stop = StopOnDrop(failure.clone());
+    let runtime = Handle::current();
+    let done = tokio::task::spawn_blocking(move || run(&job, &runtime, &failure)).await;
+    drop(stop);
+    done.unwrap_or_else(|_| Err(ArcsError::internal("the conversion's thread panicked")))
+}
+
+fn run(job: &ConvertJob, runtime: &Handle, failure: &Arc<Failure>) -> Result<Staged, ArcsError> {
+    let pool = Pool::start(job.limits.threads, failure);
+    let (messages, received) = mpsc::channel();
+    let sequenced = std::thread::scope(|scope| {
+        readers::start(scope, job, &pool.tasks(), runtime, failure, messages);
+        let sequenced = sequence::run(job, &pool.tasks(), runtime, failure, &received);
+        if let Err(error) = sequenced {
+            failure.set(error);
+            return None;
+        }
+        sequenced.ok()
+    });
+    drop(pool);
+    match (failure.take(), sequenced) {
+        (None, Some(staged)) if staged.counts.is_balanced() => Ok(staged),
+        (None, Some(staged)) => {
+            runtime.block_on(staged.abort());
+            Err(ArcsError::internal("the lines of the lot are not all accounted for"))
+        }
+        (error, staged) => {
+            if let Some(staged) = staged {
+                runtime.block_on(staged.abort());
+            }
+            Err(error.unwrap_or_else(|| ArcsError::internal("a conversion failed without saying why")))
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The readers of a conversion: source objects flow in, parsed blocks flow out as messages, in any order. Each reader is
+//! a thread that takes one object after the other; its own share of the bound on what is in flight lets the object
+//! whose turn it is always go on.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::Sender;
+use std::thread::Scope;
+
+use arrow::buffer::Buffer;
+use tokio::runtime::Handle;
+
+use crate::convert::ConvertJob;
+use crate::decode::{Compression, Decoder};
+use crate::error::ArcsError;
+use crate::lines::{Piece, Pieces};
+use crate::parse::{Block, Content, ParsedBlock, parse};
+use crate::pool::{Budget, Failure, Tasks, Urgency};
+use crate::read::{self, FailureSlot, SourceObject, Unread};
+
+/// Objects read side by side.
+const READERS_MAX: usize = 4;
+
+/// What readers and parsers tell the sequence.
+pub(super) enum Message {
+    /// A block of an object, by its place there.
+    Block { source: usize, index: usize, parsed: Box<ParsedBlock> },
+    /// An object is read to its end.
+    End(End),
+}
+
+/// The end of an object.
+pub(super) struct End {
+    /// Its place among the sources.
+    pub source: usize,
+    /// How many blocks it gave.
+    pub blocks: usize,
+    /// Its stored bytes that were read.
+    pub bytes_in: u64,
+    /// Whether it could be opened.
+    pub is_read: bool,
+    /// Why it could not be read, wholly or in part.
+    pub problem: Option<String>,
+}
+
+/// What a reader needs.
+struct Reader<'a> {
+    job: &'a ConvertJob,
+    tasks: Tasks,
+    runtime: &'a Handle,
+    failure: &'a Arc<Failure>,
+    messages: Sender<Message>,
+    budget: Arc<Budget>,
+}
+
+/// Starts the readers.
+pub(super) fn start<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    job: &'scope ConvertJob,
+    tasks: &Tasks,
+    runtime: &'scope Handle,
+    failure: &'scope Arc<Failure>,
+    messages: Sender<Message>,
+) {
+    let next = Arc::new(AtomicUsize::new(0));
+    let readers = job.sources.len().min(job.limits.threads).clamp(1, READERS_MAX);
+    for _ in 0..readers {
+        let budget = Budget::new(job.limits.in_flight_bytes / readers);
+        let reader = Reader { job, tasks: tasks.clone(), runtime, failure, messages: messages.clone(), budget };
+        let next = next.clone();
+        scope.spawn(move || {
+            let work = AssertUnwindSafe(|| reader.work(&next));
+            if std::panic::catch_unwind(work).is_err() {
+                failure.set(ArcsError::internal("a reader panicked"));
+            }
+        });
+    }
+}
+
+impl Reader<'_> {
+    fn work(&self, next: &AtomicUsize) {
+        while !self.failure.is_set() {
+            let source = next.fetch_add(1, Ordering::SeqCst);
+            let Some(object) = self.job.sources.get(source) else { return };
+            match self.read(source, object) {
+                Ok(end) => {
+                    let _ = self.messages.send(Message::End(end));
+                }
+                Err(error) => self.failure.set(error),
+            }
+        }
+    }
+
+    fn read(&self, source: usize, object: &SourceObject) -> Result<End, ArcsError> {
+        let (stored, slot) = match read::open(object, self.runtime) {
+            Ok(opened) => opened,
+            Err(Unread::Error(error)) => return Err(error),
+            Err(Unread::Problem(reason)) => {
+                self.reject(source, 0, Vec::new(), 0, 0, reason.clone());
+                return Ok(End { source, blocks: 1, bytes_in: 0, is_read: false, problem: Some(reason) });
+            }
+        };
+        match Decoder::new(stored, self.job.limits.inflation) {
+            Ok(decoder) => self.pieces(source, object, decoder, &slot),
+            Err(error) => {
+                let (reason, problem) = broken(object, &slot, Compression::Plain, &error)?;
+                self.reject(source, 0, Vec::new(), 0, 0, reason);
+                Ok(End { source, blocks: 1, bytes_in: 0, is_read: true, problem })
+            }
+        }
+    }
+
+    fn pieces(&self, source: usize, object: &SourceObject, decoder: Decoder, slot: &FailureSlot) -> Result<End, ArcsError> {
+        let compression = decoder.compression();
+        let mut pieces = Pieces::new(decoder, self.job.limits.lines);
+        let (mut blocks, mut problem) = (0, None);
+        while let Some(piece) = pieces.next_piece() {
+            if self.failure.is_set() {
+                return Err(ArcsError::Stopped);
+            }
+            match piece {
+                Piece::Lines { text, offset } => self.submit(source, blocks, text, offset, Content::Lines),
+                Piece::Overlong { head, offset, bytes } => {
+                    self.reject(source, blocks, head, offset, bytes, crate::parse::TOO_LONG.to_owned());
+                }
+                Piece::Broken { fragment, offset, bytes, error } => {
+                    let (reason, found) = broken(object, slot, compression, &error)?;
+                    problem = found;
+                    self.reject(source, blocks, fragment, offset, bytes, reason);
+                }
+            }
+            blocks += 1;
+        }
+        Ok(End { source, blocks, bytes_in: pieces.reader().stored_bytes(), is_read: true, problem })
+    }
+
+    fn reject(&self, source: usize, index: usize, head: Vec<u8>, offset: u64, bytes: u64, reason: String) {
+        self.submit(source, index, head, offset, Content::Reject { bytes, reason });
+    }
+
+    /// Hands a block to the parsers once there is room for it.
+    fn submit(&self, source: usize, index: usize, text: Vec<u8>, offset: u64, content: Content) {
+        let Some(share) = self.budget.take(text.capacity(), self.failure) else { return };
+        let block = Block { text: Buffer::from_vec(text), offset, content, share: Some(share) };
+        let (format, line_bytes_max) = (self.job.format, self.job.limits.lines.line_bytes_max);
+        let (messages, failure) = (self.messages.clone(), self.failure.clone());
+        self.tasks.submit(Urgency::Then, move || match parse(format, block, line_bytes_max) {
+            Ok(parsed) => {
+                let _ = messages.send(Message::Block { source, index, parsed: Box::new(parsed) });
+            }
+            Err(error) => failure.set(ArcsError::internal(format!("rows of a block do not make arrays: {error}"))),
+        });
+    }
+}
+
+/// Why an object broke off: the reason of the reject, and the problem if the object itself could not be read.
+fn broken(
+    object: &SourceObject,
+    slot: &FailureSlot,
+    compression: Compression,
+    error: &std::io::Error,
+) -> Result<(String, Option<String>), ArcsError> {
+    if let Some(failure) = crate::pool::lock(slot).take() {
+        return match read::unread(object, failure) {
+            Unread::Error(error) => Err(error),
+            Unread::Problem(reason) => Ok((reason.clone(), Some(reason))),
+        };
+    }
+    if error.raw_os_error().is_some() || compression == Compression::Plain {
+        let reason = format!("the object cannot be read on: {error}");
+        return Ok((reason.clone(), Some(reason)));
+    }
+    Ok((format!("the {} data cannot be decoded on: {error}", compression.as_str()), None))
+}

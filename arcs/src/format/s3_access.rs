@@ -1,0 +1,435 @@
+//! Amazon S3 server access logs. A line flows in; 27 fields and the decoded key flow out.
+//!
+//! The format separates fields by spaces and puts three of them in quotes, but escapes nothing inside. What cannot lie
+//! are the numbers after the request URI and the absence of quotes in the tail. A line is first split plainly; where
+//! that meets a contradiction, [`recover`] looks for the numbers and splits around them. A row saved that way is marked.
+
+use std::borrow::Cow;
+
+use memchr::{memchr, memmem, memrchr};
+use nom::branch::alt;
+use nom::bytes::complete::{tag, take_while_m_n, take_while1};
+use nom::combinator::{consumed, peek};
+use nom::sequence::{preceded, terminated};
+use nom::{IResult, Parser};
+use percent_encoding::percent_decode;
+
+use crate::columns::{Kind, Row};
+use crate::format::{Column, Format, Parsed, Reject, Values};
+
+/// The format.
+pub static FORMAT: Format = Format {
+    name: "s3-access",
+    summary: "Amazon S3 server access logs",
+    page: "https://docs.aws.amazon.com/AmazonS3/latest/userguide/LogFormat.html",
+    columns: COLUMNS,
+    examples: EXAMPLES,
+    parse,
+};
+
+const fn column(name: &'static str, kind: Kind, unit: &'static str, values: Values, meaning: &'static str) -> Column {
+    Column { name, kind, unit, meaning, values }
+}
+
+use Kind::{Int32, Int64, Text, Time};
+use Values::{Distinct, Identifying, Repeating};
+
+static COLUMNS: &[Column] = &[
+    column("bucket_owner", Text, "", Repeating, "canonical user id of the owner of the bucket"),
+    column("bucket", Text, "", Repeating, "bucket that the request was for"),
+    column("time", Time, "", Repeating, "when the request was received"),
+    column("remote_ip", Text, "", Repeating, "apparent IPv4 or IPv6 address of the requester; null for requests inside S3"),
+    column("requester", Text, "", Repeating, "canonical user id or IAM ARN of the requester; null if unauthenticated"),
+    column("request_id", Text, "", Identifying, "id that S3 gave the request"),
+    column("operation", Text, "", Repeating, "REST.method.resource, BATCH, WEBSITE, SOAP or S3 action"),
+    column("key", Text, "", Distinct, "object key as written in the log, URL-encoded once or twice; null if the operation takes none"),
+    column("request_uri", Text, "", Distinct, "request line: method, target and protocol, without its quotes"),
+    column("http_status", Int32, "", Repeating, "HTTP status of the response"),
+    column("error_code", Text, "", Repeating, "S3 error code; null if there was no error"),
+    column("bytes_sent", Int64, "bytes", Repeating, "bytes of the response without protocol overhead; null if none were sent"),
+    column("object_size", Int64, "bytes", Repeating, "size of the object in question"),
+    column("total_time", Int64, "ms", Repeating, "time the request was in flight from the server's view"),
+    column("turn_around_time", Int64, "ms", Repeating, "time S3 spent processing the request, up to the first byte of the response"),
+    column("referrer", Text, "", Repeating, "HTTP Referer header, without its quotes"),
+    column("user_agent", Text, "", Repeating, "HTTP User-Agent header, without its quotes"),
+    column("version_id", Text, "", Repeating, "version in the request; null if the operation takes none"),
+    column("host_id", Text, "", Repeating, "extended request id (x-amz-id-2)"),
+    column("signature_version", Text, "", Repeating, "SigV2 or SigV4; null if unauthenticated"),
+    column("cipher_suite", Text, "", Repeating, "TLS cipher; null for HTTP"),
+    column("authentication_type", Text, "", Repeating, "AuthHeader or QueryString; null if unauthenticated"),
+    column("host_header", Text, "", Repeating, "endpoint the request was sent to"),
+    column("tls_version", Text, "", Repeating, "TLS version; null for HTTP"),
+    column("access_point_arn", Text, "", Repeating, "ARN of the access point; null if none was used"),
+    column("acl_required", Text, "", Repeating, "Yes if an ACL was needed to authorise the request; null if not"),
+    column("source_region", Text, "", Repeating, "AWS Region that the request came from; null if unknown"),
+    column("key_decoded", Text, "", Distinct, "object key with its URL encoding undone"),
+];
+
+static EXAMPLES: &[&str] = &[
+    "7cd47ef2be lake [06/Feb/2026:00:00:38 +0000] 192.0.2.3 7cd47ef2be 3E57427F3EXAMPLE REST.GET.OBJECT a%2520b.txt \"GET /lake/a%20b.txt HTTP/1.1\" 200 - 113 113 7 5 \"-\" \"curl/8.5.0\" - s9lzHYrFp76ZVxRcpX9= SigV4 ECDHE-RSA-AES128-GCM-SHA256 AuthHeader lake.s3.us-west-1.amazonaws.com TLSv1.2 arn:aws:s3:us-west-1:123456789012:accesspoint/ap Yes us-west-1",
+    "7cd47ef2be lake [06/Feb/2026:00:00:38 +0000] - AmazonS3 5DB7427F3EXAMPLE S3.EXPIRE.OBJECT a%20b.txt \"-\" - - - 113 - - \"-\" \"-\" - s9lzHYrFp76ZVxRcpX9=",
+    "7cd47ef2be lake [06/Feb/2026:00:00:38 +0000] 2001:db8::1 - 891CE47D2EXAMPLE REST.COPY.OBJECT_GET a.txt - 200 - - 32 - - - - - s9lzHYrFp76ZVxRcpX9= SigV4",
+    "7cd47ef2be lake [06/Feb/2026:00:00:38 +0000] 192.0.2.3 - A1206F460EXAMPLE WEBSITE.GET.OBJECT a.txt \"GET /a b.txt\" 404 NoSuchKey 297 - 38 - \"https://example.org/?q=\"x\"\" \"a \"quoted\" agent\" - s9lzHYrFp76ZVxRcpX9= - - - lake.s3-website.amazonaws.com - - -",
+];
+
+const TIME: usize = 2;
+const OPERATION: usize = 6;
+const KEY: usize = 7;
+const REQUEST_URI: usize = 8;
+const HTTP_STATUS: usize = 9;
+const ERROR_CODE: usize = 10;
+const TURN_AROUND_TIME: usize = 14;
+const REFERRER: usize = 15;
+const USER_AGENT: usize = 16;
+const VERSION_ID: usize = 17;
+const SOURCE_REGION: usize = 26;
+const KEY_DECODED: usize = 27;
+
+/// Operations whose key is URL-encoded once; all others encode it twice.
+const ENCODED_ONCE: [&[u8]; 2] = [b"BATCH.DELETE.OBJECT", b"S3.EXPIRE.OBJECT"];
+
+/// Where the numbers can stand in a line that lies about them: more than this are not looked at.
+const ANCHORS_MAX: usize = 64;
+
+fn parse(line: &[u8], row: &mut Row<'_>) -> Result<Parsed, Reject> {
+    let rest = head(line, row)?;
+    let shape = match plain(line, rest, row) {
+        Some(()) => Parsed::Row,
+        None => recover(line, rest, row).map(|()| Parsed::Recovered)?,
+    };
+    decode_key(row);
+    Ok(shape)
+}
+
+fn fail<T>(at: usize, reason: &'static str) -> Result<T, Reject> {
+    Err(Reject { at, reason })
+}
+
+/// The first eight fields, which hold neither spaces nor quotes. Gives where the next one starts.
+fn head(line: &[u8], row: &mut Row<'_>) -> Result<usize, Reject> {
+    let mut at = 0;
+    for column in 0..TIME {
+        at = word(line, at, row, column)?;
+    }
+    at = bracketed_time(line, at, row)?;
+    for column in TIME + 1..REQUEST_URI {
+        at = word(line, at, row, column)?;
+    }
+    Ok(at)
+}
+
+/// A field that ends at the next space. Gives where the next one starts.
+#[inline]
+fn word(line: &[u8], at: usize, row: &mut Row<'_>, column: usize) -> Result<usize, Reject> {
+    match memchr(b' ', &line[at..]) {
+        Some(0) => fail(at, "a field is empty: two spaces in a row"),
+        Some(len) => {
+            set(row, column, &line[at..at + len]);
+            Ok(at + len + 1)
+        }
+        None => fail(line.len(), "the line ends before its request URI"),
+    }
+}
+
+/// Sets a text; `-` is null.
+#[inline]
+fn set(row: &mut Row<'_>, column: usize, value: &[u8]) {
+    if value != b"-" {
+        row.text(column, value);
+    }
+}
+
+/// Length of `[06/Feb/2026:00:00:38 +0000]`.
+const TIME_BYTES: usize = 28;
+
+fn bracketed_time(line: &[u8], at: usize, row: &mut Row<'_>) -> Result<usize, Reject> {
+    let Some(text) = line.get(at..at + TIME_BYTES) else { return fail(at, "the line ends in its time") };
+    match (time(text), line.get(at + TIME_BYTES)) {
+        (Some(micros), Some(b' ')) => {
+            row.time(TIME, micros);
+            Ok(at + TIME_BYTES + 1)
+        }
+        _ => fail(at, "the third field is no time like [06/Feb/2026:00:00:38 +0000]"),
+    }
+}
+
+/// Reads `[06/Feb/2026:00:00:38 +0000]` into microseconds since 1970 UTC.
+fn time(text: &[u8]) -> Option<i64> {
+    let shape = text.len() == TIME_BYTES
+        && [(0, b'['), (3, b'/'), (7, b'/'), (12, b':'), (15, b':'), (18, b':'), (21, b' '), (27, b']')]
+            .iter()
+            .all(|(at, byte)| text[*at] == *byte);
+    if !shape {
+        return None;
+    }
+    let two = |at: usize| Some(i64::from(digit(text[at])?) * 10 + i64::from(digit(text[at + 1])?));
+    let (day, year) = (two(1)?, two(8)? * 100 + two(10)?);
+    let (hour, minute, second) = (two(13)?, two(16)?, two(19)?);
+    let (zone_hour, zone_minute) = (two(23)?, two(25)?);
+    let zone = match text[22] {
+        b'+' => 1,
+        b'-' => -1,
+        _ => return None,
+    } * (zone_hour * 60 + zone_minute);
+    let month = month(&text[4..7])?;
+    let is_valid =
+        (1..=month_days(year, month)).contains(&day) && hour < 24 && minute < 60 && second < 61 && zone_hour < 24 && zone_minute < 60;
+    let seconds = days_since_1970(year, month, day) * 86_400 + hour * 3_600 + (minute - zone) * 60 + second;
+    is_valid.then_some(seconds * 1_000_000)
+}
+
+fn digit(byte: u8) -> Option<u8> {
+    byte.is_ascii_digit().then(|| byte - b'0')
+}
+
+fn month(name: &[u8]) -> Option<i64> {
+    Some(match name {
+        b"Jan" => 1,
+        b"Feb" => 2,
+        b"Mar" => 3,
+        b"Apr" => 4,
+        b"May" => 5,
+        b"Jun" => 6,
+        b"Jul" => 7,
+        b"Aug" => 8,
+        b"Sep" => 9,
+        b"Oct" => 10,
+        b"Nov" => 11,
+        b"Dec" => 12,
+        _ => return None,
+    })
+}
+
+fn month_days(year: i64, month: i64) -> i64 {
+    match month {
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+/// Days from 1970-01-01 to a date of the Gregorian calendar; years are counted from March, so that leap days end them.
+fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
+    let year = year - i64::from(month <= 2);
+    let months_since_march = (month + 9) % 12;
+    let day_of_year = (153 * months_since_march + 2) / 5 + day - 1;
+    365 * year + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + day_of_year - 719_468
+}
+
+/// The plain reading of everything after the key; `None` where it meets a contradiction.
+fn plain(line: &[u8], at: usize, row: &mut Row<'_>) -> Option<()> {
+    let (uri, at) = quoted(line, at)?;
+    let at = numbers(line, at, row)?;
+    let (referrer, at) = quoted(line, at)?;
+    let (user_agent, at) = quoted(line, at)?;
+    tail(line, at, row)?;
+    set(row, REQUEST_URI, uri);
+    set(row, REFERRER, referrer);
+    set(row, USER_AGENT, user_agent);
+    Some(())
+}
+
+/// A field in quotes, or a bare `-`, with the space after it. Gives its content and where the next field starts.
+#[inline]
+fn quoted(line: &[u8], at: usize) -> Option<(&[u8], usize)> {
+    match line.get(at..)? {
+        [b'"', rest @ ..] => {
+            let len = memchr(b'"', rest)?;
+            (rest.get(len + 1) == Some(&b' ')).then(|| (&rest[..len], at + len + 3))
+        }
+        [b'-', b' ', ..] => Some((b"-", at + 2)),
+        _ => None,
+    }
+}
+
+/// Status, error code and the four numbers. Gives where the next field starts.
+fn numbers(line: &[u8], mut at: usize, row: &mut Row<'_>) -> Option<usize> {
+    for column in HTTP_STATUS..=TURN_AROUND_TIME {
+        let len = memchr(b' ', line.get(at..)?)?;
+        let value = &line[at..at + len];
+        match column {
+            ERROR_CODE if value.is_empty() || memchr(b'"', value).is_some() => return None,
+            ERROR_CODE => set(row, column, value),
+            HTTP_STATUS if value.len() != 3 && value != b"-" => return None,
+            _ => set_number(row, column, value)?,
+        }
+        at += len + 1;
+    }
+    Some(at)
+}
+
+#[inline]
+fn set_number(row: &mut Row<'_>, column: usize, value: &[u8]) -> Option<()> {
+    if value != b"-" {
+        row.int(column, number(value)?);
+    }
+    Some(())
+}
+
+/// Digits as a number; `None` for anything else, or more than 64 bits hold.
+#[inline]
+fn number(digits: &[u8]) -> Option<i64> {
+    if digits.is_empty() || digits.len() > 19 {
+        return None;
+    }
+    digits.iter().try_fold(0i64, |value, byte| value.checked_mul(10)?.checked_add(i64::from(digit(*byte)?)))
+}
+
+/// The fields after the user agent: at least the version id, no quotes. What follows the last known one is extra, and
+/// may hold quotes only if no other end of the user agent fits.
+fn tail(line: &[u8], at: usize, row: &mut Row<'_>) -> Option<()> {
+    let mut rest = line.get(at..)?;
+    for column in VERSION_ID..=SOURCE_REGION {
+        let end = memchr(b' ', rest);
+        let value = &rest[..end.unwrap_or(rest.len())];
+        if value.is_empty() || memchr(b'"', value).is_some() {
+            return None;
+        }
+        set(row, column, value);
+        match end {
+            Some(end) => rest = &rest[end + 1..],
+            None => return Some(()),
+        }
+    }
+    if hides_a_tail(rest) {
+        return None;
+    }
+    row.set_extra(&extra_json(rest));
+    Some(())
+}
+
+/// Whether surplus fields look as if the user agent had only pretended to end: a quote is followed by a whole tail.
+fn hides_a_tail(surplus: &[u8]) -> bool {
+    memrchr(b'"', surplus).is_some_and(|quote| matches!(surplus.get(quote + 1..), Some([b' ', after @ ..]) if is_tail(after)))
+}
+
+/// Whether text reads as the fields after a user agent, by those with fixed words: signature, authentication, TLS.
+fn is_tail(text: &[u8]) -> bool {
+    let fields: Vec<&[u8]> = text.split(|byte| *byte == b' ').collect();
+    let known = |field: Option<&&[u8]>, words: &[&[u8]]| {
+        field.is_none_or(|field| *field == b"-" || words.iter().any(|word| field.starts_with(word)))
+    };
+    fields.len() >= 2
+        && fields.iter().all(|field| !field.is_empty() && memchr(b'"', field).is_none())
+        && known(fields.get(2), &[b"SigV"])
+        && known(fields.get(4), &[b"AuthHeader", b"QueryString"])
+        && known(fields.get(6), &[b"TLS"])
+}
+
+/// Surplus fields as a JSON array of texts, split at spaces outside quotes.
+fn extra_json(surplus: &[u8]) -> String {
+    let text = String::from_utf8_lossy(surplus);
+    let (mut fields, mut inside) = (vec![String::new()], false);
+    for letter in text.chars() {
+        match letter {
+            '"' => inside = !inside,
+            ' ' if !inside => fields.push(String::new()),
+            other => fields.last_mut().into_iter().for_each(|field| field.push(other)),
+        }
+    }
+    serde_json::Value::from(fields).to_string()
+}
+
+/// Reads a line that lies: looks for the numbers after the request URI, prefers those after `HTTP/…"`, and takes what is
+/// left and right of them for the quoted fields.
+fn recover(line: &[u8], at: usize, row: &mut Row<'_>) -> Result<(), Reject> {
+    let rest = &line[at..];
+    if !matches!(rest, [b'"', ..] | [b'-', b' ', ..]) {
+        return fail(at, "the ninth field is no request URI: neither quoted nor `-`");
+    }
+    let anchors = anchors(rest);
+    let is_ended_by_protocol =
+        |(uri, _): &(usize, usize)| memmem::rfind(&rest[..*uri], b" HTTP/").is_some_and(|found| uri - found <= b" HTTP/1.1\"".len());
+    let (first, others): (Vec<_>, Vec<_>) = anchors.into_iter().partition(is_ended_by_protocol);
+    let mut reason = (at, "no status, error code and four numbers stand after the request URI");
+    for (uri, numbers_end) in first.into_iter().chain(others) {
+        row.clear_from(REQUEST_URI);
+        let tried = around(line, at, at + uri, at + numbers_end, row);
+        match tried {
+            Ok(()) => return Ok(()),
+            Err(reject) => reason = (reject.at, reject.reason),
+        }
+    }
+    fail(reason.0, reason.1)
+}
+
+/// Where numbers stand that have a quoted field, or `-`, before and behind: (end of what is before, end of the numbers).
+fn anchors(rest: &[u8]) -> Vec<(usize, usize)> {
+    let bare = rest.starts_with(b"- ").then_some(1);
+    let after_quotes = memmem::find_iter(rest, b"\" ").map(|quote| quote + 1).filter(|end| *end > 1);
+    let found = bare.into_iter().chain(after_quotes).filter_map(|end| {
+        let (_, (text, _)) = consumed(anchor).parse(&rest[end..]).ok()?;
+        Some((end, end + text.len()))
+    });
+    found.take(ANCHORS_MAX).collect()
+}
+
+/// ` 200 NoSuchKey 1 2 3 4 `, and what follows is a quote or a bare `-`.
+fn anchor(input: &[u8]) -> IResult<&[u8], ()> {
+    let dash = || tag(&b"-"[..]);
+    let digits = |least, most| take_while_m_n(least, most, |byte: u8| byte.is_ascii_digit());
+    let spaced_number = || preceded(tag(&b" "[..]), alt((dash(), digits(1, 19))));
+    let status = preceded(tag(&b" "[..]), alt((dash(), digits(3, 3))));
+    let code = preceded(tag(&b" "[..]), take_while1(|byte: u8| byte != b' ' && byte != b'"'));
+    let follows = peek(alt((tag(&b"\""[..]), tag(&b"- "[..]))));
+    let numbers = (status, code, spaced_number(), spaced_number(), spaced_number(), spaced_number());
+    terminated(numbers, (tag(&b" "[..]), follows)).map(|_| ()).parse(input)
+}
+
+/// Reads a line around numbers that stand from `uri_end` to `numbers_end`.
+fn around(line: &[u8], at: usize, uri_end: usize, numbers_end: usize, row: &mut Row<'_>) -> Result<(), Reject> {
+    if numbers(line, uri_end + 1, row).is_none() {
+        return fail(uri_end + 1, "a number after the request URI has more than 64 bits");
+    }
+    let (referrer, user_agent, tail_at) = headers(line, numbers_end)?;
+    if tail(line, tail_at, row).is_none() {
+        return fail(tail_at, "the fields after the user agent cannot be told from it");
+    }
+    set(row, REQUEST_URI, unquote(&line[at..uri_end]));
+    set(row, REFERRER, unquote(referrer));
+    set(row, USER_AGENT, unquote(user_agent));
+    Ok(())
+}
+
+/// Referrer and user agent with their quotes, and where the tail starts. No quote stands in the tail, so the last quote
+/// of the line ends the last quoted field.
+fn headers(line: &[u8], at: usize) -> Result<(&[u8], &[u8], usize), Reject> {
+    let rest = &line[at..];
+    let end = memrchr(b'"', rest).map_or(0, |quote| quote + 1);
+    if let Some(after) = rest.strip_prefix(b"- ") {
+        return match after {
+            [b'"', ..] if end > 3 => Ok((b"-", &rest[2..end], at + end + 1)),
+            [b'-', b' ', ..] => Ok((b"-", b"-", at + 4)),
+            _ => fail(at + 2, "the user agent is neither quoted nor `-`"),
+        };
+    }
+    if end < 2 {
+        return fail(at, "the referrer is quoted but does not end");
+    }
+    let both = &rest[..end];
+    match memmem::find(&both[1..], b"\" \"") {
+        Some(between) => Ok((&both[..between + 2], &both[between + 3..], at + end + 1)),
+        None if rest[end..].starts_with(b" - ") => Ok((both, b"-", at + end + 3)),
+        None => fail(at, "the line ends between its referrer and its user agent"),
+    }
+}
+
+fn unquote(field: &[u8]) -> &[u8] {
+    field.strip_prefix(b"\"").and_then(|field| field.strip_suffix(b"\"")).unwrap_or(field)
+}
+
+/// Undoes the URL encoding of the key: once for the operations that encode once, twice for the others.
+fn decode_key(row: &mut Row<'_>) {
+    let (key, operation) = (row.cell(KEY), row.cell(OPERATION));
+    if key == crate::columns::Cell::Null {
+        return;
+    }
+    if memchr(b'%', row.bytes(key)).is_none() {
+        return row.copy(KEY, KEY_DECODED);
+    }
+    let once: Cow<'_, [u8]> = percent_decode(row.bytes(key)).into();
+    let decoded = if ENCODED_ONCE.contains(&row.bytes(operation)) { once } else { percent_decode(&once).collect::<Vec<u8>>().into() };
+    let decoded = String::from_utf8_lossy(&decoded).into_owned();
+    row.owned(KEY_DECODED, &decoded);
+}

@@ -1,0 +1,304 @@
+//! Plain bytes flow in, [`Piece`]s flow out: blocks of whole lines, and what is no whole line. Memory is bounded by a
+//! block or the longest allowed line, whatever the input holds. Where blocks are cut depends on the bytes alone, never
+//! on how they arrived.
+
+use std::io::{self, Read};
+
+use memchr::{memchr, memrchr};
+
+/// Bytes of a line that is too long, or of what stands before a failure, that are kept.
+pub const KEPT_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes skipped at a time in a line that is too long.
+const SKIP_BYTES: usize = 64 * 1024;
+
+/// The UTF-8 byte-order mark.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// How input is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LineLimits {
+    /// Bytes of a block, as far as lines allow.
+    pub block_bytes: usize,
+    /// The longest line, in bytes; longer ones are rejects.
+    pub line_bytes_max: usize,
+}
+
+impl Default for LineLimits {
+    /// Blocks of 1 MiB, lines of 16 MiB.
+    fn default() -> Self {
+        LineLimits { block_bytes: 1 << 20, line_bytes_max: 16 << 20 }
+    }
+}
+
+/// A piece of an object. `offset` is the place of its first byte in the plain bytes.
+#[derive(Debug)]
+pub enum Piece {
+    /// Whole lines, the last one possibly without its newline (end of the object).
+    Lines {
+        /// The bytes.
+        text: Vec<u8>,
+        /// Where they start.
+        offset: u64,
+    },
+    /// One line longer than the limit and than a block.
+    Overlong {
+        /// Its first [`KEPT_BYTES_MAX`] bytes.
+        head: Vec<u8>,
+        /// Where it starts.
+        offset: u64,
+        /// Its length without the newline.
+        bytes: u64,
+    },
+    /// The input failed; nothing follows.
+    Broken {
+        /// The unfinished line before the failure, at most [`KEPT_BYTES_MAX`] bytes of it.
+        fragment: Vec<u8>,
+        /// Where it starts.
+        offset: u64,
+        /// Its length.
+        bytes: u64,
+        /// The failure.
+        error: io::Error,
+    },
+}
+
+/// Cuts plain bytes into pieces.
+pub struct Pieces<R> {
+    reader: R,
+    limits: LineLimits,
+    carry: Vec<u8>,
+    offset: u64,
+    broken: Option<io::Error>,
+    done: bool,
+}
+
+impl<R: Read> Pieces<R> {
+    /// Cuts what `reader` gives, from the start of an object.
+    pub fn new(reader: R, limits: LineLimits) -> Pieces<R> {
+        Pieces { reader, limits, carry: Vec::new(), offset: 0, broken: None, done: false }
+    }
+
+    /// What it reads from.
+    pub fn reader(&self) -> &R {
+        &self.reader
+    }
+
+    /// The next piece, or `None` at the end.
+    pub fn next_piece(&mut self) -> Option<Piece> {
+        if let Some(error) = self.broken.take() {
+            return Some(self.break_off(error));
+        }
+        if self.done {
+            return None;
+        }
+        let mut text = Vec::with_capacity(self.limits.block_bytes.max(self.carry.len()));
+        text.append(&mut self.carry);
+        let target = self.limits.block_bytes.max(text.len() + 1);
+        self.fill(&mut text, target);
+        self.skip_mark(&mut text);
+        match memrchr(b'\n', &text) {
+            Some(last) => Some(self.cut(text, last + 1)),
+            None if self.is_over() => self.last(text),
+            None => self.grow(text),
+        }
+    }
+
+    /// Reads until `target` bytes stand in `text`, or the end, or a failure, which it remembers.
+    fn fill(&mut self, text: &mut Vec<u8>, target: usize) {
+        let want = target.saturating_sub(text.len()) as u64;
+        match (&mut self.reader).take(want).read_to_end(text) {
+            Ok(read) => self.done = (read as u64) < want,
+            Err(error) => self.broken = Some(error),
+        }
+    }
+
+    fn skip_mark(&mut self, text: &mut Vec<u8>) {
+        if self.offset == 0 && text.starts_with(BYTE_ORDER_MARK) {
+            text.drain(..BYTE_ORDER_MARK.len());
+            self.offset = BYTE_ORDER_MARK.len() as u64;
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.done || self.broken.is_some()
+    }
+
+    /// Gives the first `end` bytes; the rest waits for more, or is the last line of the object.
+    fn cut(&mut self, mut text: Vec<u8>, end: usize) -> Piece {
+        if !self.done {
+            self.carry = text[end..].to_vec();
+            text.truncate(end);
+        }
+        self.lines(text)
+    }
+
+    fn lines(&mut self, text: Vec<u8>) -> Piece {
+        let offset = self.offset;
+        self.offset += text.len() as u64;
+        Piece::Lines { text, offset }
+    }
+
+    /// What is left when input is over and no newline is in sight.
+    fn last(&mut self, text: Vec<u8>) -> Option<Piece> {
+        if let Some(error) = self.broken.take() {
+            self.carry = text;
+            return Some(self.break_off(error));
+        }
+        (!text.is_empty()).then(|| self.lines(text))
+    }
+
+    fn break_off(&mut self, error: io::Error) -> Piece {
+        self.done = true;
+        let mut fragment = std::mem::take(&mut self.carry);
+        let bytes = fragment.len() as u64;
+        fragment.truncate(KEPT_BYTES_MAX);
+        Piece::Broken { fragment, offset: self.offset, bytes, error }
+    }
+
+    /// A line longer than a block: reads on to its newline, up to the limit.
+    fn grow(&mut self, mut text: Vec<u8>) -> Option<Piece> {
+        while text.len() <= self.limits.line_bytes_max {
+            let before = text.len();
+            let target = (before * 2).min(self.limits.line_bytes_max + 1);
+            self.fill(&mut text, target);
+            if let Some(at) = memchr(b'\n', &text[before..]) {
+                let end = memrchr(b'\n', &text[before..]).unwrap_or(at);
+                return Some(self.cut(text, before + end + 1));
+            }
+            if self.is_over() {
+                return self.last(text);
+            }
+        }
+        Some(self.skip(text))
+    }
+
+    /// A line longer than the limit: reads past its newline, keeping its start alone.
+    fn skip(&mut self, mut head: Vec<u8>) -> Piece {
+        let (mut bytes, offset) = (head.len() as u64, self.offset);
+        head.truncate(KEPT_BYTES_MAX);
+        head.shrink_to_fit();
+        let mut scratch = Vec::with_capacity(SKIP_BYTES);
+        let mut newline = 0;
+        while !self.is_over() {
+            scratch.clear();
+            self.fill(&mut scratch, SKIP_BYTES);
+            let end = memchr(b'\n', &scratch);
+            let room = KEPT_BYTES_MAX - head.len();
+            head.extend_from_slice(&scratch[..end.unwrap_or(scratch.len()).min(room)]);
+            if let Some(at) = end {
+                bytes += at as u64;
+                newline = 1;
+                self.carry = scratch[at + 1..].to_vec();
+                self.done = self.done && self.carry.is_empty();
+                break;
+            }
+            bytes += scratch.len() as u64;
+        }
+        self.offset += bytes + newline;
+        Piece::Overlong { head, offset, bytes }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::{Expect, expect};
+    use proptest::prelude::*;
+
+    const SMALL: LineLimits = LineLimits { block_bytes: 8, line_bytes_max: 20 };
+
+    /// Gives its text a few bytes at a time, then fails if told to.
+    struct Dribble<'a>(&'a [u8], usize, bool);
+
+    impl Read for Dribble<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            if self.0.is_empty() && self.2 {
+                return Err(io::Error::other("broke"));
+            }
+            let bytes = self.0.len().min(self.1).min(buffer.len());
+            buffer[..bytes].copy_from_slice(&self.0[..bytes]);
+            self.0 = &self.0[bytes..];
+            Ok(bytes)
+        }
+    }
+
+    fn pieces(text: &[u8], step: usize, fails: bool, limits: LineLimits) -> Vec<String> {
+        let mut pieces = Pieces::new(Dribble(text, step, fails), limits);
+        let mut shown = Vec::new();
+        while let Some(piece) = pieces.next_piece() {
+            shown.push(match piece {
+                Piece::Lines { text, offset } => format!("{offset}: {:?}", String::from_utf8_lossy(&text)),
+                Piece::Overlong { head, offset, bytes } => format!("{offset}: overlong {bytes}, {} kept", head.len()),
+                Piece::Broken { fragment, offset, error, .. } => {
+                    format!("{offset}: {error} after {:?}", String::from_utf8_lossy(&fragment))
+                }
+            });
+        }
+        shown
+    }
+
+    fn check(text: &[u8], fails: bool, expected: Expect) {
+        for step in [1, 3, 1000] {
+            expected.assert_eq(&pieces(text, step, fails, SMALL).join("\n"));
+        }
+    }
+
+    #[test]
+    fn blocks_of_whole_lines() {
+        check(b"", false, expect![""]);
+        check(b"\xef\xbb\xbf", false, expect![""]);
+        check(b"\xef\xbb\xbfa\nb", false, expect![[r#"3: "a\nb""#]]);
+        check(
+            b"aa\nbb\ncc\ndd\n\nee",
+            false,
+            expect![[r#"
+                0: "aa\nbb\n"
+                6: "cc\ndd\n\n"
+                13: "ee""#]],
+        );
+    }
+
+    #[test]
+    fn long_lines_grow_and_longer_ones_are_skipped() {
+        check(
+            b"0123456789abc\nx\n01234567890123456789012345\ny\n",
+            false,
+            expect![[r#"
+                0: "0123456789abc\nx\n"
+                16: overlong 26, 26 kept
+                43: "y\n""#]],
+        );
+        check(b"01234567890123456789012345", false, expect!["0: overlong 26, 26 kept"]);
+    }
+
+    #[test]
+    fn a_failure_keeps_what_came_before() {
+        check(
+            b"aa\nbb\nccc",
+            true,
+            expect![[r#"
+                0: "aa\nbb\n"
+                6: broke after "ccc""#]],
+        );
+        check(b"", true, expect![[r#"0: broke after """#]]);
+    }
+
+    proptest! {
+        #[test]
+        fn however_it_arrives_the_pieces_are_the_same(text in "[ab\n]{0,80}", step in 1usize..9, fails: bool) {
+            prop_assert_eq!(pieces(text.as_bytes(), step, fails, SMALL), pieces(text.as_bytes(), 1000, fails, SMALL));
+        }
+
+        #[test]
+        fn whatever_the_blocks_the_bytes_are_the_same(text in "[ab\n]{0,80}", block_bytes in 1usize..30) {
+            let mut pieces = Pieces::new(text.as_bytes(), LineLimits { block_bytes, line_bytes_max: 1000 });
+            let mut joined = Vec::new();
+            while let Some(Piece::Lines { text, offset }) = pieces.next_piece() {
+                prop_assert_eq!(offset, joined.len() as u64);
+                joined.extend(text);
+            }
+            prop_assert_eq!(joined, text.as_bytes());
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! `copy`: the objects of the sources flow in, the same bytes flow out below the main sink, under the same relative
+//! paths. Counts: `objects` and the bytes; a copy has no lines.
+
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use manifests::{ArcSpec, Counts, MAIN_ROLE, ManifestObject};
+use object_store::{ObjectMeta, ObjectStoreExt};
+use serde::Deserialize;
+use tokio::runtime::Handle;
+
+use super::{Parameter, ParameterKind, Problem, RunInput, SinkFiles, StagedWork, Work, Workload, check_sinks};
+use crate::error::ArcsError;
+use crate::read::{ObjectProblem, SourceObject, Unread, open, unread};
+use crate::runner::source_object;
+use crate::write::{Stage, StagedFile, Target};
+
+/// The largest object that S3 copies in one call, in bytes; larger ones pass through here.
+const SERVER_COPY_BYTES_MAX: u64 = 5 << 30;
+
+/// Bytes that pass through at a time.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// The workload.
+pub(super) struct Copy;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Parameters {
+    #[serde(default)]
+    filter: FilterSpec,
+    fail_arc_on_partial_percent: Option<f64>,
+}
+
+/// Which objects, by their path below the source's dataset. As Clusterless writes it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct FilterSpec {
+    #[serde(default)]
+    includes: Vec<String>,
+    #[serde(default)]
+    excludes: Vec<String>,
+    path_separator: Option<String>,
+    #[serde(default)]
+    ignore_case: bool,
+}
+
+struct Filter {
+    includes: GlobSet,
+    excludes: GlobSet,
+    separator: String,
+    is_all: bool,
+}
+
+impl FilterSpec {
+    fn build(&self) -> Result<Filter, globset::Error> {
+        let separator = self.path_separator.clone().filter(|separator| !separator.is_empty()).unwrap_or_else(|| "/".into());
+        let set = |globs: &[String]| {
+            let mut set = GlobSetBuilder::new();
+            for glob in globs {
+                let glob = glob.replace(&separator, "/");
+                set.add(GlobBuilder::new(&glob).literal_separator(true).case_insensitive(self.ignore_case).build()?);
+            }
+            set.build()
+        };
+        let (includes, excludes) = (set(&self.includes)?, set(&self.excludes)?);
+        Ok(Filter { includes, excludes, separator, is_all: self.includes.is_empty() })
+    }
+}
+
+impl Filter {
+    fn takes(&self, relative: &str) -> bool {
+        let path = relative.replace(&self.separator, "/");
+        (self.is_all || self.includes.is_match(&path)) && !self.excludes.is_match(&path)
+    }
+}
+
+#[async_trait]
+impl Workload for Copy {
+    fn name(&self) -> &'static str {
+        "copy"
+    }
+
+    fn summary(&self) -> &'static str {
+        "copies the objects of the sources below the main sink, under the same relative paths"
+    }
+
+    fn parameters(&self) -> &'static [Parameter] {
+        const PARAMETERS: &[Parameter] = &[
+            Parameter {
+                name: "filter",
+                kind: ParameterKind::Object,
+                default: "{}",
+                meaning: "which objects, by globs relative to the source's path: {includes, excludes, pathSeparator, ignoreCase}",
+            },
+            Parameter {
+                name: "failArcOnPartialPercent",
+                kind: ParameterKind::Number(100),
+                default: "100",
+                meaning: "share of objects that cannot be copied, in percent, past which the run fails instead of being partial",
+            },
+        ];
+        PARAMETERS
+    }
+
+    fn check(&self, arc: &ArcSpec) -> Vec<Problem> {
+        let mut problems = check_sinks(arc, &[MAIN_ROLE]);
+        let sink = arc.sinks.iter().find(|sink| sink.role == MAIN_ROLE).map(|sink| &sink.dataset.path_uri);
+        if arc.sources.iter().any(|source| Some(&source.dataset.path_uri) == sink) {
+            problems.push(Problem::new("sinks.main.pathURI", "is where the source lies: objects would be copied onto themselves"));
+        }
+        let Some(filter) = arc.workload.get("filter") else { return problems };
+        match FilterSpec::deserialize(filter) {
+            Err(error) => problems.push(Problem::new("workload.filter", error.to_string())),
+            Ok(filter) => problems.extend(filter.build().err().map(|error| Problem::new("workload.filter", error.to_string()))),
+        }
+        problems
+    }
+
+    async fn run(&self, input: &RunInput<'_>) -> Result<Work, ArcsError> {
+        let parameters: Parameters = input.parameters()?;
+        let filter = parameters.filter.build().map_err(|error| ArcsError::Job { message: format!("filter: {error}") })?;
+        let target = input.main_target()?;
+        let (copies, problems) = planned(input, &filter, &target);
+        let wanted = copies.len() + problems.len();
+        let copied = copy_all(input, copies, &target).await?;
+        let problems: Vec<ObjectProblem> = problems.into_iter().chain(copied.problems).collect();
+        let limit_percent = parameters.fail_arc_on_partial_percent.unwrap_or(100.0);
+        if problems.len() as f64 * 100.0 > limit_percent * wanted as f64 {
+            Box::new(StagedCopy(copied.files)).abort().await;
+            let first = problems.first().map(|problem| format!("{}: {}", problem.uri, problem.reason)).unwrap_or_default();
+            let message = format!("{} of {wanted} objects could not be copied, more than {limit_percent} %: {first}", problems.len());
+            return Err(ArcsError::Work { message, is_transient: false });
+        }
+        let bytes = copied.files.iter().map(CopiedFile::size).sum();
+        let counts = Counts { objects: copied.files.len() as u64, bytes_in: bytes, bytes_out: bytes, ..Counts::default() };
+        Ok(Work { counts, problems, staged: Box::new(StagedCopy(copied.files)) })
+    }
+}
+
+/// An object to copy and its path below the sink.
+struct PlannedCopy {
+    source: SourceObject,
+    relative: String,
+}
+
+/// The objects that the filter takes, and those that cannot have a place below the sink.
+fn planned(input: &RunInput<'_>, filter: &Filter, target: &Target) -> (Vec<PlannedCopy>, Vec<ObjectProblem>) {
+    let (mut copies, mut problems, mut taken) = (Vec::new(), Vec::new(), BTreeSet::new());
+    for source in &input.sources {
+        for object in source.objects() {
+            let mut refuse = |reason: &str| problems.push(ObjectProblem { uri: object.uri.clone(), reason: reason.to_owned() });
+            let Some(relative) = object.uri.strip_prefix(&source.dataset.path_uri).map(|relative| relative.trim_start_matches('/')) else {
+                refuse("the object does not lie below its dataset's path");
+                continue;
+            };
+            if !filter.takes(relative) {
+                continue;
+            }
+            let place = source_object(&input.context.stores, object);
+            match place {
+                Err(problem) => problems.push(problem),
+                Ok(_) if input.context.stores.objects.locate(&target.uri(relative)).is_err() => refuse("its path leaves the sink"),
+                Ok(_) if !taken.insert(relative.to_owned()) => refuse("another object has the same path below the sink"),
+                Ok(source) => copies.push(PlannedCopy { source, relative: relative.to_owned() }),
+            }
+        }
+    }
+    (copies, problems)
+}
+
+#[derive(Default)]
+struct Copied {
+    files: Vec<CopiedFile>,
+    problems: Vec<ObjectProblem>,
+}
+
+/// A copy that is ready to be published.
+enum CopiedFile {
+    /// Its bytes are staged.
+    Staged(StagedFile),
+    /// The store copies it by itself when it is published.
+    InStore { source: SourceObject, target: Target, relative: String, size: u64 },
+}
+
+impl CopiedFile {
+    fn size(&self) -> u64 {
+        match self {
+            CopiedFile::Staged(file) => file.size,
+            CopiedFile::InStore { size, .. } => *size,
+        }
+    }
+}
+
+/// Stops the thread that copies when the future that waits for it goes away.
+struct StopOnDrop(Arc<AtomicBool>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+async fn copy_all(input: &RunInput<'_>, copies: Vec<PlannedCopy>, target: &Target) -> Result<Copied, ArcsError> {
+    let (mut copied, mut through) = (Copied::default(), Vec::new());
+    for copy in copies {
+        if !is_one_store(&copy.source, target) {
+            through.push(copy);
+            continue;
+        }
+        match look(&copy.source).await? {
+            Err(problem) => copied.problems.push(problem),
+            Ok(meta) if meta.size > SERVER_COPY_BYTES_MAX => through.push(copy),
+            Ok(meta) => {
+                let PlannedCopy { source, relative } = copy;
+                copied.files.push(CopiedFile::InStore { source, target: target.clone(), relative, size: meta.size });
+            }
+        }
+    }
+    let stop = StopOnDrop(Arc::new(AtomicBool::new(false)));
+    let (is_stopped, runtime) = (stop.0.clone(), Handle::current());
+    let stage = Stage::new(target.clone(), runtime.clone(), input.context.options.spill_folder.clone());
+    let passed = tokio::task::spawn_blocking(move || pass_through(&through, &stage, &runtime, &is_stopped)).await;
+    let passed = passed.unwrap_or_else(|_| Err(ArcsError::internal("the thread that copies panicked")))?;
+    copied.files.extend(passed.files);
+    copied.problems.extend(passed.problems);
+    Ok(copied)
+}
+
+/// Whether the store can copy by itself. Local disk would make a link, which is no copy.
+fn is_one_store(source: &SourceObject, target: &Target) -> bool {
+    Arc::ptr_eq(&source.store, &target.store) && !source.uri.starts_with("file://")
+}
+
+async fn look(source: &SourceObject) -> Result<Result<ObjectMeta, ObjectProblem>, ArcsError> {
+    let problem = |reason: String| Ok(Err(ObjectProblem { uri: source.uri.clone(), reason }));
+    match source.store.head(&source.path).await {
+        Ok(meta) if source.etag.is_some() && meta.e_tag != source.etag => problem("the object was replaced after it arrived".into()),
+        Ok(meta) => Ok(Ok(meta)),
+        Err(error) => match unread(source, error) {
+            Unread::Problem(reason) => problem(reason),
+            Unread::Error(error) => Err(error),
+        },
+    }
+}
+
+fn pass_through(copies: &[PlannedCopy], stage: &Arc<Stage>, runtime: &Handle, is_stopped: &AtomicBool) -> Result<Copied, ArcsError> {
+    let mut copied = Copied::default();
+    for copy in copies {
+        match pass_one(copy, stage, runtime, is_stopped) {
+            Ok(file) => copied.files.push(CopiedFile::Staged(file)),
+            Err(Unread::Problem(reason)) => copied.problems.push(ObjectProblem { uri: copy.source.uri.clone(), reason }),
+            Err(Unread::Error(error)) => {
+                copied.files.into_iter().for_each(|file| runtime.block_on(abort(file)));
+                return Err(error);
+            }
+        }
+    }
+    Ok(copied)
+}
+
+fn pass_one(copy: &PlannedCopy, stage: &Arc<Stage>, runtime: &Handle, is_stopped: &AtomicBool) -> Result<StagedFile, Unread> {
+    let (mut stored, failure) = open(&copy.source, runtime)?;
+    let (mut sink, mut chunk) = (stage.create(copy.relative.clone()), vec![0; CHUNK_BYTES]);
+    loop {
+        if is_stopped.load(Ordering::SeqCst) {
+            return Err(Unread::Error(ArcsError::Stopped));
+        }
+        let bytes = match stored.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(bytes) => bytes,
+            Err(error) => {
+                let failed = crate::pool::lock(&failure).take();
+                return Err(failed.map_or_else(|| Unread::Problem(error.to_string()), |failed| unread(&copy.source, failed)));
+            }
+        };
+        if let Err(error) = sink.write_all(&chunk[..bytes]) {
+            let fallback = ArcsError::internal(format!("a copy could not be staged: {error}"));
+            return Err(Unread::Error(sink.failure(fallback)));
+        }
+    }
+    sink.finish().map_err(Unread::Error)
+}
+
+async fn abort(file: CopiedFile) {
+    if let CopiedFile::Staged(file) = file {
+        file.abort().await;
+    }
+}
+
+struct StagedCopy(Vec<CopiedFile>);
+
+#[async_trait]
+impl StagedWork for StagedCopy {
+    async fn publish(self: Box<Self>) -> Result<Vec<SinkFiles>, ArcsError> {
+        let mut objects = Vec::new();
+        for file in self.0 {
+            objects.push(publish(file).await?);
+        }
+        objects.sort_by(|a, b| a.uri.cmp(&b.uri));
+        Ok(vec![SinkFiles { role: MAIN_ROLE.to_owned(), objects }])
+    }
+
+    async fn abort(self: Box<Self>) {
+        for file in self.0 {
+            abort(file).await;
+        }
+    }
+}
+
+async fn publish(file: CopiedFile) -> Result<ManifestObject, ArcsError> {
+    match file {
+        CopiedFile::Staged(file) => Ok(ManifestObject { rows: None, ..file.publish().await? }),
+        CopiedFile::InStore { source, target, relative, .. } => {
+            let (path, uri) = (target.path(&relative), target.uri(&relative));
+            let fail = |source| ArcsError::Store { action: "copy to", uri: uri.clone(), source };
+            target.store.copy(&source.path, &path).await.map_err(fail)?;
+            let meta = target.store.head(&path).await.map_err(fail)?;
+            Ok(ManifestObject { uri: uri.clone(), size: meta.size, etag: meta.e_tag, version_id: meta.version, ..ManifestObject::default() })
+        }
+    }
+}

@@ -1,8 +1,13 @@
 //! The `arc` program: arguments in; data on stdout, everything else on stderr, an exit code out. This is the only
 //! place, with the command files, that reads the clock and the environment.
 
+mod audit;
+mod columns;
 mod command;
+mod committed;
+mod engine;
 mod output;
+mod synth_logs;
 
 use std::process::ExitCode;
 

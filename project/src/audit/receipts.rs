@@ -1,0 +1,166 @@
+//! Receipts: what a run says it did with every line. The counts are held against the files and, where the source objects
+//! are still what they were, against a second conversion whose output goes nowhere.
+
+use std::sync::Arc;
+
+use arcs::partition::PartitionKey;
+use arcs::read::SourceObject;
+use arcs::write::{Target, WriteOptions};
+use arcs::{ConvertJob, ConvertLimits, convert};
+use manifests::{ArcSpec, Counts, MAIN_ROLE, Manifest, ManifestObject, State};
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
+use project::Produced;
+
+use super::Audit;
+use super::discard::Discard;
+use crate::engine;
+
+/// The role of the sink that holds what could not be read.
+const REJECTS_ROLE: &str = "rejects";
+/// The kind of arc whose lines can be counted again.
+const CONVERT: &str = "convert";
+
+impl Audit<'_> {
+    /// Looks at the receipts of one sink of an arc.
+    pub(super) async fn look_at_receipts(
+        &mut self,
+        produced: &Produced,
+        arc: &str,
+        role: &str,
+        manifests: &[Manifest],
+    ) -> anyhow::Result<()> {
+        let Some(arc) = self.project.arc(arc) else { return Ok(()) };
+        let line = self.progress.count(format!("receipts of {}", produced.dataset.name), manifests.len() as u64);
+        for manifest in manifests {
+            line.more(1);
+            let (name, lot) = (produced.dataset.name.as_str(), manifest.lot_id);
+            let Some(receipt) = &manifest.receipt else {
+                // Another tool's state copy has none.
+                if manifest.generation > 0 {
+                    self.find(name, Some(lot), "its commit has no receipt", self.redo(produced, lot));
+                }
+                continue;
+            };
+            if let Some(what) = disagreement(arc, role, manifest, &receipt.counts) {
+                self.find(name, Some(lot), what, self.redo(produced, lot));
+            }
+            let is_repeatable = role == MAIN_ROLE && arc.kind == CONVERT && manifest.state != State::Partial && !self.scope.is_quick;
+            if is_repeatable && let Some(what) = self.count_again(arc, manifest, &receipt.counts).await? {
+                self.find(name, Some(lot), what, self.redo(produced, lot));
+            }
+        }
+        Ok(())
+    }
+
+    /// Converts the sources again and compares; `None` where the counts agree, or cannot be had any more.
+    async fn count_again(&mut self, arc: &ArcSpec, manifest: &Manifest, promised: &Counts) -> anyhow::Result<Option<String>> {
+        let Some(sources) = self.sources(manifest).await? else {
+            self.looked.unrepeatable += 1;
+            return Ok(None);
+        };
+        let Some(job) = job(arc, manifest, sources) else { return Ok(None) };
+        let staged = convert(job).await?;
+        let counted = *staged.counts();
+        let is_readable = staged.problems.is_empty();
+        staged.abort().await;
+        if !is_readable {
+            self.looked.unrepeatable += 1;
+            return Ok(None);
+        }
+        self.looked.lines += counted.lines;
+        Ok(difference(promised, &counted))
+    }
+
+    /// The objects that a run read, where all of them are still there and the same.
+    async fn sources(&self, manifest: &Manifest) -> anyhow::Result<Option<Vec<SourceObject>>> {
+        let mut objects = Vec::new();
+        for commit in manifest.receipt.iter().flat_map(|receipt| &receipt.sources) {
+            let Some(source) = self.stores.read_commit(&commit.dataset, commit.lot, commit.generation).await? else { return Ok(None) };
+            for object in &source.objects {
+                match self.source(object).await? {
+                    Some(source) => objects.push(source),
+                    None => return Ok(None),
+                }
+            }
+        }
+        Ok(Some(objects))
+    }
+
+    async fn source(&self, object: &ManifestObject) -> anyhow::Result<Option<SourceObject>> {
+        let place = self.stores.objects.locate(&object.uri)?;
+        let meta = match place.store.head(&place.path).await {
+            Ok(meta) => meta,
+            Err(error) if manifests::is_transient(&error) => return Err(error.into()),
+            Err(_) => return Ok(None),
+        };
+        let is_same = meta.size == object.size && (object.etag.is_none() || meta.e_tag == object.etag);
+        let (uri, etag) = (object.uri.clone(), object.etag.clone());
+        Ok(is_same.then_some(SourceObject { uri, size: object.size, etag, store: place.store, path: place.path }))
+    }
+}
+
+/// What a conversion of the arc's parameters does, with its output going nowhere.
+fn job(arc: &ArcSpec, manifest: &Manifest, sources: Vec<SourceObject>) -> Option<ConvertJob> {
+    let format = arcs::format::find(arc.workload.get("format")?.as_str()?)?;
+    let nowhere = || Target { store: Arc::new(Discard), base: Path::default(), uri_base: "memory:///".into() };
+    Some(ConvertJob {
+        format,
+        lot: manifest.lot_id,
+        sources,
+        main: nowhere(),
+        rejects: nowhere(),
+        partitions: vec![PartitionKey::Lot],
+        limits: ConvertLimits::new(engine::threads(), std::env::temp_dir()),
+        write: WriteOptions::default(),
+        progress: None,
+    })
+}
+
+/// What in a receipt does not add up, by itself or with the files of its sink.
+fn disagreement(arc: &ArcSpec, role: &str, manifest: &Manifest, counts: &Counts) -> Option<String> {
+    if !counts.is_balanced() {
+        let Counts { lines, rows, blank, header, continuation, rejected, .. } = counts;
+        return Some(format!(
+            "{lines} lines are not {rows} rows + {blank} blank + {header} header + {continuation} continued + {rejected} rejected"
+        ));
+    }
+    let promised = match role {
+        MAIN_ROLE => counts.rows,
+        REJECTS_ROLE if arc.kind == CONVERT => counts.rejected,
+        _ => return None,
+    };
+    let is_counted = manifest.objects.iter().all(|object| object.rows.is_some());
+    let rows: u64 = manifest.objects.iter().filter_map(|object| object.rows).sum();
+    (is_counted && rows != promised).then(|| format!("its files have {rows} rows, its receipt says {promised}"))
+}
+
+fn difference(promised: &Counts, counted: &Counts) -> Option<String> {
+    let pairs = [
+        ("objects", promised.objects, counted.objects),
+        ("lines", promised.lines, counted.lines),
+        ("rows", promised.rows, counted.rows),
+        ("blank", promised.blank, counted.blank),
+        ("header", promised.header, counted.header),
+        ("continuation", promised.continuation, counted.continuation),
+        ("rejected", promised.rejected, counted.rejected),
+        ("recovered", promised.recovered, counted.recovered),
+        ("extra", promised.extra, counted.extra),
+    ];
+    let off: Vec<String> =
+        pairs.iter().filter(|pair| pair.1 != pair.2).map(|(what, said, is)| format!("{what} {is}, not {said}")).collect();
+    (!off.is_empty()).then(|| format!("counted again, its sources give {}", off.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_difference_names_what_is_off() {
+        let promised = Counts { lines: 3, rows: 3, ..Counts::default() };
+        assert_eq!(difference(&promised, &promised), None);
+        let counted = Counts { lines: 3, rows: 2, rejected: 1, ..Counts::default() };
+        assert_eq!(difference(&promised, &counted).unwrap(), "counted again, its sources give rows 2, not 3, rejected 1, not 0");
+    }
+}

@@ -1,0 +1,170 @@
+//! `arc run`: one arc on one lot, exactly as a worker would run it; or, without a project, files in and Parquet out. The
+//! receipt goes to stdout.
+
+use std::path::PathBuf;
+
+use arcs::partition::PartitionKey;
+use arcs::runner::RunReport;
+use manifests::{ArcSpec, Lot, RunPlan, State};
+use project::Project;
+
+use super::{Context, Exit, ProjectArgs, Trouble, run_files};
+use crate::engine::{self, Engine, Outcome, Planner, Progress, Ran};
+use crate::output::{Cell, print_record};
+
+/// Arguments of `arc run`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  arc run --arc convert --lot 20230717PT5M250 -p project.jsonnet
+  arc run --format s3-access --input 'logs/2023-07-*' --sink parquet/")]
+pub struct Args {
+    /// The arc to run.
+    #[arg(long, requires = "lot", required_unless_present = "format", conflicts_with = "format")]
+    arc: Option<String>,
+    /// The lot; with --format, the lot of now unless given.
+    #[arg(long)]
+    lot: Option<Lot>,
+    /// The project file, JSON or Jsonnet; `-` reads stdin.
+    #[arg(short, long = "project", value_name = "FILE", env = "ARC_PROJECT", required_unless_present = "format")]
+    project: Option<PathBuf>,
+    /// A Jsonnet external variable; may be given more than once.
+    #[arg(long = "ext-str", value_name = "KEY=VALUE")]
+    ext_str: Vec<String>,
+    /// Run only if the source lots are in this state: complete, empty, partial or removed.
+    #[arg(long, value_name = "STATE", conflicts_with = "format", value_parser = parse_state)]
+    manifest_state: Option<State>,
+    /// Convert files of this format, without a project.
+    #[arg(long, requires = "input", requires = "sink")]
+    format: Option<String>,
+    /// Files to convert, or globs of them; may be given more than once.
+    #[arg(long, value_name = "GLOB", num_args = 1.., requires = "format")]
+    input: Vec<String>,
+    /// The folder that the Parquet goes to; rejects go to its `_rejects`.
+    #[arg(long, value_name = "DIR", requires = "format")]
+    sink: Option<PathBuf>,
+    /// Partition folders, outermost first: dt, hour, time_ymd, lot.
+    #[arg(long, value_name = "KEYS", value_delimiter = ',', requires = "format", default_value = "dt", value_parser = parse_partition)]
+    partitions: Vec<PartitionKey>,
+}
+
+fn parse_state(text: &str) -> Result<State, String> {
+    let known = State::ALL.into_iter().find(|state| state.as_str() == text);
+    known.ok_or_else(|| format!("use {}", State::ALL.map(State::as_str).join(", ")))
+}
+
+fn parse_partition(text: &str) -> Result<PartitionKey, String> {
+    PartitionKey::find(text).ok_or_else(|| format!("use {}", PartitionKey::ALL.map(PartitionKey::as_str).join(", ")))
+}
+
+/// Runs the arc or converts the files.
+pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
+    if let (Some(format), Some(sink)) = (&args.format, &args.sink) {
+        let files = run_files::Files { format, inputs: &args.input, sink, lot: args.lot, partitions: &args.partitions };
+        return run_files::run(&files, context).await;
+    }
+    let (Some(name), Some(lot), Some(file)) = (&args.arc, args.lot, args.project) else {
+        return Err(Trouble::usage("give --arc, --lot and -p, or --format, --input and --sink").into());
+    };
+    let project = ProjectArgs { project: file, ext_str: args.ext_str }.load()?;
+    let arc = find_arc(&project, name)?.clone();
+    check_unit(&arc, lot)?;
+    let engine = Engine::open(project).await?;
+    let plan = plan(&engine, &arc, lot, context).await?;
+    check_state(&engine, &arc, &plan, args.manifest_state).await?;
+    let ran = engine::run(&engine, &arc, &plan, &Progress::new(context.progress)).await;
+    report(&ran, context)
+}
+
+/// The arc of that name, or what its name may have been meant to be.
+pub fn find_arc<'a>(project: &'a Project, name: &str) -> Result<&'a ArcSpec, Trouble> {
+    let names: Vec<&str> = project.arcs.iter().map(|arc| arc.id.arc.as_str()).collect();
+    project.arc(name).ok_or_else(|| {
+        let similar = names.iter().max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
+        let next = similar.map(|similar| format!("--arc {similar}"));
+        Trouble { next, ..Trouble::not_found(format!("there is no arc `{name}`; there are: {}", names.join(", "))) }
+    })
+}
+
+/// Refuses a lot of another unit than the arc's.
+pub fn check_unit(arc: &ArcSpec, lot: Lot) -> Result<(), Trouble> {
+    if lot.unit() == arc.unit {
+        return Ok(());
+    }
+    let next = Lot::containing(arc.unit, lot.start());
+    Err(Trouble::usage(format!("arc {} runs on lots of {}, and {lot} is one of {}", arc.id.arc, arc.unit, lot.unit()))
+        .next(format!("--lot {next}")))
+}
+
+/// What the arc would read for the lot; not found where a source lot is not there.
+async fn plan(engine: &Engine, arc: &ArcSpec, lot: Lot, context: &Context) -> anyhow::Result<RunPlan> {
+    let planner = Planner::new(engine, arc).await?;
+    let missing = || {
+        let names = planner.missing(lot).join(", ");
+        let first = arc.sources.first().map(|source| source.dataset.name.as_str()).unwrap_or_default();
+        let next = format!("arc lots {first} --list, which shows the lots there are; arc up --once makes those that are due");
+        Trouble::not_found(format!("arc {} cannot run on {lot}: not there: {names}", arc.id.arc)).next(next)
+    };
+    Ok(planner.plan(lot, context.now).ok_or_else(missing)?)
+}
+
+async fn check_state(engine: &Engine, arc: &ArcSpec, plan: &RunPlan, wanted: Option<State>) -> anyhow::Result<()> {
+    let Some(wanted) = wanted else { return Ok(()) };
+    for commit in &plan.sources {
+        let Some(source) = arc.sources.iter().find(|source| source.dataset.id() == commit.dataset) else { continue };
+        let state = engine.stores.latest(&source.dataset, commit.lot).await?.map(|manifest| manifest.state);
+        if state != Some(wanted) {
+            let is = state.map_or("not there".to_owned(), |state| state.to_string());
+            let trouble = Trouble::not_found(format!("lot {} of {} is {is}, not {wanted}", commit.lot, commit.dataset));
+            return Err(trouble.next("the same without --manifest-state, or another state").into());
+        }
+    }
+    Ok(())
+}
+
+/// Writes the receipt; the exit code says how it went.
+fn report(ran: &Ran, context: &Context) -> anyhow::Result<Exit> {
+    match &ran.outcome {
+        Outcome::Done(report) => {
+            let mut fields = receipt(report);
+            fields.extend([("attempt", report.attempt.into()), ("generation", report.generation.into())]);
+            let manifests: Vec<serde_json::Value> = report.manifests.iter().map(|uri| uri.as_str().into()).collect();
+            fields.extend([("manifests", Cell::Nested(manifests.into())), ("comment", report.comment.clone().into())]);
+            print_record(context.output, fields)?;
+            Ok(if report.is_clean() { Exit::Done } else { Exit::Partial })
+        }
+        Outcome::Failed { cause, is_transient } => {
+            let next = if *is_transient { "the same again" } else { "arc status, and arc explain for log lines" };
+            Err(Trouble::failed(format!("arc {} failed on lot {}: {cause}", ran.arc, ran.lot)).next(next).into())
+        }
+        Outcome::Elsewhere => {
+            let message = format!("another process is at work on lot {} of arc {}", ran.lot, ran.arc);
+            Err(Trouble::failed(message).next("arc status, which says who and until when").into())
+        }
+    }
+}
+
+/// The fields of a receipt, in the order that listings promise.
+pub fn receipt(report: &RunReport) -> Vec<(&'static str, Cell)> {
+    let counts = &report.counts;
+    let mut fields = vec![("lot", report.lot.to_string().into()), ("state", report.state.as_str().into())];
+    fields.extend(counted(counts));
+    fields.extend([("seconds", report.seconds.into()), ("arc", report.arc.as_str().into())]);
+    fields
+}
+
+/// The counts of a receipt, in the order that listings promise.
+pub fn counted(counts: &manifests::Counts) -> [(&'static str, Cell); 11] {
+    [
+        ("objects", counts.objects.into()),
+        ("lines", counts.lines.into()),
+        ("rows", counts.rows.into()),
+        ("blank", counts.blank.into()),
+        ("header", counts.header.into()),
+        ("continuation", counts.continuation.into()),
+        ("rejected", counts.rejected.into()),
+        ("recovered", counts.recovered.into()),
+        ("extra", counts.extra.into()),
+        ("bytes_in", counts.bytes_in.into()),
+        ("bytes_out", counts.bytes_out.into()),
+    ]
+}

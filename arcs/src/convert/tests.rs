@@ -109,7 +109,10 @@ impl Lake {
 
     async fn longs(&self, folder: &str, column: &str) -> Vec<i64> {
         let batches = self.batches(folder).await;
-        batches.iter().flat_map(|batch| batch.column_by_name(column).unwrap().as_primitive::<Int64Type>().values().to_vec()).collect()
+        batches
+            .iter()
+            .flat_map(|batch| batch.column_by_name(column).unwrap().as_primitive::<Int64Type>().iter().flatten().collect::<Vec<_>>())
+            .collect()
     }
 }
 
@@ -180,8 +183,8 @@ async fn threads_and_budgets_do_not_change_a_byte() {
         let mut lake = Lake::of(&objects).await;
         lake.job.limits.threads = threads;
         lake.job.limits.in_flight_bytes = (3 << 20) * threads;
-        lake.job.write.row_group_text_bytes = 2 << 20;
-        lake.job.write.part_text_bytes = 3 << 20;
+        lake.job.write.row_group_text_bytes = 1 << 20;
+        lake.job.write.part_text_bytes = 2 << 20;
         let (counts, _) = lake.run().await;
         seen.push((counts, lake.files("main").await, lake.files("rejects").await));
     }
@@ -324,6 +327,76 @@ async fn other_partition_keys() {
     lake.run().await;
     assert_eq!(names(&lake.files("main").await), ["main/time_ymd=20260206/lot=20260206PT5M000/20260206PT5M000-00000.parquet"]);
     assert!(lake.batches("main").await[0].column_by_name("lot").is_none(), "a partition column is not in the file");
+}
+
+/// Peak resident memory of this process so far, in KiB; `None` where the system does not say.
+fn peak_kib() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// The aim for a whole worker.
+const PEAK_KIB_MAX: u64 = 256 << 10;
+
+fn assert_flat() {
+    if let Some(peak) = peak_kib() {
+        assert!(peak < PEAK_KIB_MAX, "{peak} KiB");
+    }
+}
+
+#[tokio::test]
+async fn a_line_of_a_gibibyte_is_one_reject_in_flat_memory() {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    writeln!(encoder, "{}", line(1, DAY, "a")).unwrap();
+    (0..1024).for_each(|_| encoder.write_all(&[b'x'; 1 << 20]).unwrap());
+    writeln!(encoder, "\n{}", line(2, DAY, "b")).unwrap();
+    let mut lake = Lake::of(&[&encoder.finish().unwrap()]).await;
+    lake.job.limits.inflation.bytes_free = 2 << 30;
+    let (counts, _) = lake.run().await;
+    assert_eq!((counts.lines, counts.rows, counts.rejected), (3, 2, 1));
+    assert_eq!(lake.longs("rejects", "raw_bytes").await, [1 << 30]);
+    assert_eq!(lake.longs("main", "source_line").await, [1, 3]);
+    assert_flat();
+}
+
+#[tokio::test]
+async fn a_bomb_is_one_reject_and_what_came_before_is_kept() {
+    let mut text = (line(1, DAY, "a") + "\n").into_bytes();
+    text.resize(64 << 20, b'\n');
+    let mut lake = Lake::of(&[&gzip(&text), line(2, DAY, "b").as_bytes()]).await;
+    lake.job.limits.inflation = InflationLimit { bytes_free: 4 << 20, ratio_max: 2 };
+    let (counts, _) = lake.run().await;
+    assert_eq!((counts.rows, counts.rejected), (2, 1));
+    assert!((4 << 20..6 << 20).contains(&counts.blank), "{counts:?}");
+    assert!(lake.texts("rejects", "reason").await[0].as_ref().unwrap().contains("past the limit"));
+    assert_flat();
+}
+
+/// Ten thousand lines of the shared generator: what it says it wrote is what comes out.
+#[tokio::test]
+async fn generated_logs_come_out_with_their_totals() {
+    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/bench/make_s3_logs.py");
+    let folder = tempfile::tempdir().unwrap();
+    let made = std::process::Command::new("python3").arg(&script).arg(folder.path()).args(["--lines", "10000", "--gzip"]).output();
+    if !script.is_file() || !made.is_ok_and(|made| made.status.success()) {
+        eprintln!("SKIPPED: no python3, or no ../shared/bench/make_s3_logs.py");
+        return;
+    }
+    let totals: serde_json::Value = serde_json::from_slice(&std::fs::read(folder.path().join("TOTALS.json")).unwrap()).unwrap();
+    let mut logs: Vec<_> = walk(folder.path()).into_iter().filter(|path| path.extension().is_some_and(|end| end == "gz")).collect();
+    logs.sort();
+    let objects: Vec<Vec<u8>> = logs.iter().map(|path| std::fs::read(path).unwrap()).collect();
+    let lake = Lake::of(&objects.iter().map(Vec::as_slice).collect::<Vec<_>>()).await;
+    let (counts, _) = lake.run().await;
+    assert_eq!((counts.lines, counts.rows), (10_000, 10_000));
+    assert_eq!(lake.longs("main", "bytes_sent").await.iter().sum::<i64>(), totals["bytes_sent"].as_i64().unwrap());
+    let mut statuses = std::collections::BTreeMap::<String, u64>::new();
+    for batch in lake.batches("main").await {
+        let column = batch.column_by_name("http_status").unwrap().as_primitive::<Int32Type>().clone();
+        column.iter().flatten().for_each(|status| *statuses.entry(status.to_string()).or_default() += 1);
+    }
+    assert_eq!(serde_json::to_value(statuses).unwrap(), totals["status"]);
 }
 
 proptest! {

@@ -49,7 +49,9 @@ pub fn explain(format: &Format, line: &[u8]) -> Explained {
     let mut row = Row::new(text.as_bytes(), &mut arena, format.columns.len());
     let parsed = (format.parse)(text.as_bytes(), &mut row);
     let outcome = match parsed {
-        Err(reject) => return Explained { columns: Vec::new(), outcome: Outcome::Reject { at: reject.at, reason: reject.reason } },
+        Err(reject) => {
+            return Explained { columns: Vec::new(), outcome: Outcome::Reject { at: reject.at.min(line.len()), reason: reject.reason } };
+        }
         Ok(Parsed::Header) => return Explained { columns: Vec::new(), outcome: Outcome::Header },
         Ok(parsed) => Outcome::Row { recovered: repaired || parsed == Parsed::Recovered, extra: row.shown(row.extra()) },
     };

@@ -396,22 +396,24 @@ fn around(line: &[u8], at: usize, uri_end: usize, numbers_end: usize, row: &mut 
 /// of the line ends the last quoted field.
 fn headers(line: &[u8], at: usize) -> Result<(&[u8], &[u8], usize), Reject> {
     let rest = &line[at..];
-    let end = memrchr(b'"', rest).map_or(0, |quote| quote + 1);
-    if let Some(after) = rest.strip_prefix(b"- ") {
-        return match after {
-            [b'"', ..] if end > 3 => Ok((b"-", &rest[2..end], at + end + 1)),
-            [b'-', b' ', ..] => Ok((b"-", b"-", at + 4)),
-            _ => fail(at + 2, "the user agent is neither quoted nor `-`"),
-        };
+    if rest.starts_with(b"- - ") {
+        return Ok((b"-", b"-", at + 4));
     }
-    if end < 2 {
-        return fail(at, "the referrer is quoted but does not end");
+    let end = memrchr(b'"', rest).map_or(0, |quote| quote + 1);
+    if rest.get(end) != Some(&b' ') {
+        return fail(at + end, "the line ends in its referrer or its user agent");
+    }
+    let is_quoted = |field: &[u8]| field.len() >= 2 && field.starts_with(b"\"");
+    if rest.starts_with(b"- ") {
+        let user_agent = rest.get(2..end).filter(|field| is_quoted(field));
+        return user_agent.map_or(fail(at + 2, "the user agent is neither quoted nor `-`"), |field| Ok((b"-", field, at + end + 1)));
     }
     let both = &rest[..end];
-    match memmem::find(&both[1..], b"\" \"") {
-        Some(between) => Ok((&both[..between + 2], &both[between + 3..], at + end + 1)),
-        None if rest[end..].starts_with(b" - ") => Ok((both, b"-", at + end + 3)),
-        None => fail(at, "the line ends between its referrer and its user agent"),
+    let between = memmem::find(both.get(1..).unwrap_or_default(), b"\" \"");
+    match between.map(|between| both.split_at(between + 2)) {
+        Some((referrer, user_agent)) if is_quoted(&user_agent[1..]) => Ok((referrer, &user_agent[1..], at + end + 1)),
+        None if is_quoted(both) && rest[end..].starts_with(b" - ") => Ok((both, b"-", at + end + 3)),
+        _ => fail(at + end, "the line ends between its referrer and its user agent"),
     }
 }
 
@@ -432,4 +434,345 @@ fn decode_key(row: &mut Row<'_>) {
     let decoded = if ENCODED_ONCE.contains(&row.bytes(operation)) { once } else { percent_decode(&once).collect::<Vec<u8>>().into() };
     let decoded = String::from_utf8_lossy(&decoded).into_owned();
     row.owned(KEY_DECODED, &decoded);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::{Outcome, explain};
+    use expect_test::{Expect, expect};
+    use std::fmt::Write as _;
+
+    const HEAD: &str = "owner lake [06/Feb/2026:00:00:38 +0000] 192.0.2.3 user REQ REST.GET.OBJECT k";
+    const TAIL: &str = "- host= SigV4 cipher AuthHeader lake.s3.amazonaws.com TLSv1.2 - - us-east-1";
+
+    /// The columns from the request URI to the version id, the last one set, and what the line is.
+    fn check(line: &str, expected: Expect) {
+        let explained = explain(&FORMAT, line.as_bytes());
+        let value = |n: usize| explained.columns[n].1.as_deref().unwrap_or("∅");
+        let mut shown = String::new();
+        match &explained.outcome {
+            Outcome::Row { recovered, extra } => {
+                let _ = writeln!(shown, "{}", if *recovered { "recovered" } else { "plain" });
+                for n in [REQUEST_URI, REFERRER, USER_AGENT] {
+                    let _ = writeln!(shown, "{}: {}", COLUMNS[n].name, value(n));
+                }
+                let numbers: Vec<_> = (HTTP_STATUS..=TURN_AROUND_TIME).map(value).collect();
+                let _ = writeln!(shown, "{}", numbers.join(" "));
+                let tail: Vec<_> = (VERSION_ID..=SOURCE_REGION).map(value).collect();
+                let _ = writeln!(shown, "{}", tail.join(" "));
+                if let Some(extra) = extra {
+                    let _ = writeln!(shown, "extra: {extra}");
+                }
+            }
+            Outcome::Reject { at, reason } => {
+                let _ = writeln!(shown, "reject at {at} `{}`: {reason}", String::from_utf8_lossy(&line.as_bytes()[*at..]));
+            }
+            other => {
+                let _ = writeln!(shown, "{other:?}");
+            }
+        }
+        expected.assert_eq(&shown);
+    }
+
+    #[test]
+    fn plain_lines() {
+        check(
+            &format!("{HEAD} \"GET /k HTTP/1.1\" 200 - 1 2 3 4 \"-\" \"curl\" {TAIL}"),
+            expect![[r#"
+            plain
+            request_uri: GET /k HTTP/1.1
+            referrer: ∅
+            user_agent: curl
+            200 ∅ 1 2 3 4
+            ∅ host= SigV4 cipher AuthHeader lake.s3.amazonaws.com TLSv1.2 ∅ ∅ us-east-1
+        "#]],
+        );
+        check(
+            &format!("{HEAD} - - - - - - - - - - h"),
+            expect![[r#"
+            plain
+            request_uri: ∅
+            referrer: ∅
+            user_agent: ∅
+            ∅ ∅ ∅ ∅ ∅ ∅
+            ∅ h ∅ ∅ ∅ ∅ ∅ ∅ ∅ ∅
+        "#]],
+        );
+        check(
+            &format!("{HEAD} \"-\" 204 NoSuchKey - - 3 - \"\" \"-\" v"),
+            expect![[r#"
+            plain
+            request_uri: ∅
+            referrer: 
+            user_agent: ∅
+            204 NoSuchKey ∅ ∅ 3 ∅
+            v ∅ ∅ ∅ ∅ ∅ ∅ ∅ ∅ ∅
+        "#]],
+        );
+    }
+
+    #[test]
+    fn tails_of_every_length() {
+        let tail: Vec<&str> = TAIL.split(' ').collect();
+        for fields in 1..=tail.len() {
+            let line = format!("{HEAD} \"GET /k HTTP/1.1\" 200 - 1 2 3 4 \"-\" \"curl\" {}", tail[..fields].join(" "));
+            let explained = explain(&FORMAT, line.as_bytes());
+            assert_eq!(explained.outcome, Outcome::Row { recovered: false, extra: None }, "{line}");
+            for (n, field) in tail.iter().enumerate() {
+                let expected = (n < fields && *field != "-").then(|| (*field).to_owned());
+                assert_eq!(explained.columns[VERSION_ID + n].1, expected);
+            }
+        }
+        check(
+            &format!("{HEAD} \"GET /k HTTP/1.1\" 200 - 1 2 3 4 \"-\" \"curl\" {TAIL} new \"two words\""),
+            expect![[r#"
+            plain
+            request_uri: GET /k HTTP/1.1
+            referrer: ∅
+            user_agent: curl
+            200 ∅ 1 2 3 4
+            ∅ host= SigV4 cipher AuthHeader lake.s3.amazonaws.com TLSv1.2 ∅ ∅ us-east-1
+            extra: ["new","two words"]
+        "#]],
+        );
+        check(
+            &format!("{HEAD} \"GET /k HTTP/1.1\" 200 - 1 2 3 4 \"-\" \"curl\""),
+            expect![[r#"
+            reject at 119 ``: the line ends in its referrer or its user agent
+        "#]],
+        );
+    }
+
+    #[test]
+    fn quotes_inside_headers() {
+        check(
+            &format!("{HEAD} \"GET /k HTTP/1.1\" 200 - 1 2 3 4 \"-\" \"a (\"quoted\") b\" {TAIL}"),
+            expect![[r#"
+            recovered
+            request_uri: GET /k HTTP/1.1
+            referrer: ∅
+            user_agent: a ("quoted") b
+            200 ∅ 1 2 3 4
+            ∅ host= SigV4 cipher AuthHeader lake.s3.amazonaws.com TLSv1.2 ∅ ∅ us-east-1
+        "#]],
+        );
+        check(
+            &format!("{HEAD} \"GET /k HTTP/1.1\" 200 - 1 2 3 4 \"-\" \"a \"quoted\" b\" {TAIL}"),
+            expect![[r#"
+            recovered
+            request_uri: GET /k HTTP/1.1
+            referrer: ∅
+            user_agent: a "quoted" b
+            200 ∅ 1 2 3 4
+            ∅ host= SigV4 cipher AuthHeader lake.s3.amazonaws.com TLSv1.2 ∅ ∅ us-east-1
+        "#]],
+        );
+        check(
+            &format!("{HEAD} \"GET /k HTTP/1.1\" 200 - 1 2 3 4 \"https://x/?q=\"a b\"&p=1\" \"curl\" {TAIL}"),
+            expect![[r#"
+            recovered
+            request_uri: GET /k HTTP/1.1
+            referrer: https://x/?q="a b"&p=1
+            user_agent: curl
+            200 ∅ 1 2 3 4
+            ∅ host= SigV4 cipher AuthHeader lake.s3.amazonaws.com TLSv1.2 ∅ ∅ us-east-1
+        "#]],
+        );
+        check(
+            &format!("{HEAD} \"GET /k HTTP/1.1\" 200 - 1 2 3 4 \"https://x/?q=\"a b\"\" - {TAIL}"),
+            expect![[r#"
+            recovered
+            request_uri: GET /k HTTP/1.1
+            referrer: https://x/?q="a b"
+            user_agent: ∅
+            200 ∅ 1 2 3 4
+            ∅ host= SigV4 cipher AuthHeader lake.s3.amazonaws.com TLSv1.2 ∅ ∅ us-east-1
+        "#]],
+        );
+        check(
+            &format!("{HEAD} \"GET /k HTTP/1.1\" 200 - 1 2 3 4 - \"\"\" {TAIL}"),
+            expect![[r#"
+            recovered
+            request_uri: GET /k HTTP/1.1
+            referrer: ∅
+            user_agent: "
+            200 ∅ 1 2 3 4
+            ∅ host= SigV4 cipher AuthHeader lake.s3.amazonaws.com TLSv1.2 ∅ ∅ us-east-1
+        "#]],
+        );
+    }
+
+    #[test]
+    fn a_user_agent_that_plays_the_rest_of_a_line() {
+        check(
+            &format!("{HEAD} \"GET /k HTTP/1.1\" 403 AccessDenied 1 2 3 4 \"-\" \"x\" 200 - 9 9 9 9 \"-\" \"y\" {TAIL}"),
+            expect![[r#"
+            recovered
+            request_uri: GET /k HTTP/1.1
+            referrer: ∅
+            user_agent: x" 200 - 9 9 9 9 "-" "y
+            403 AccessDenied 1 2 3 4
+            ∅ host= SigV4 cipher AuthHeader lake.s3.amazonaws.com TLSv1.2 ∅ ∅ us-east-1
+        "#]],
+        );
+        check(
+            &format!("{HEAD} \"GET /k HTTP/1.1\" 403 AccessDenied 1 2 3 4 \"-\" \"x\" {TAIL} \" {TAIL}"),
+            expect![[r#"
+            recovered
+            request_uri: GET /k HTTP/1.1
+            referrer: ∅
+            user_agent: x" - host= SigV4 cipher AuthHeader lake.s3.amazonaws.com TLSv1.2 - - us-east-1 
+            403 AccessDenied 1 2 3 4
+            ∅ host= SigV4 cipher AuthHeader lake.s3.amazonaws.com TLSv1.2 ∅ ∅ us-east-1
+        "#]],
+        );
+    }
+
+    #[test]
+    fn request_lines_with_spaces_and_quotes() {
+        check(
+            &format!("{HEAD} \"GET /a b\" 404 NoSuchKey 1 2 3 4 \"-\" \"curl\" {TAIL}"),
+            expect![[r#"
+            plain
+            request_uri: GET /a b
+            referrer: ∅
+            user_agent: curl
+            404 NoSuchKey 1 2 3 4
+            ∅ host= SigV4 cipher AuthHeader lake.s3.amazonaws.com TLSv1.2 ∅ ∅ us-east-1
+        "#]],
+        );
+        check(
+            &format!("{HEAD} \"GET /a\"b HTTP/1.1\" 404 NoSuchKey 1 2 3 4 \"-\" \"curl\" {TAIL}"),
+            expect![[r#"
+            recovered
+            request_uri: GET /a"b HTTP/1.1
+            referrer: ∅
+            user_agent: curl
+            404 NoSuchKey 1 2 3 4
+            ∅ host= SigV4 cipher AuthHeader lake.s3.amazonaws.com TLSv1.2 ∅ ∅ us-east-1
+        "#]],
+        );
+        check(
+            &format!("{HEAD} \"GET /a\" 200 - 9 9 9 9 \"b HTTP/1.1\" 404 NoSuchKey 1 2 3 4 \"-\" \"curl\" {TAIL}"),
+            expect![[r#"
+            recovered
+            request_uri: GET /a" 200 - 9 9 9 9 "b HTTP/1.1
+            referrer: ∅
+            user_agent: curl
+            404 NoSuchKey 1 2 3 4
+            ∅ host= SigV4 cipher AuthHeader lake.s3.amazonaws.com TLSv1.2 ∅ ∅ us-east-1
+        "#]],
+        );
+    }
+
+    #[test]
+    fn rejects_say_where_and_why() {
+        check(
+            "rubbish",
+            expect![[r#"
+            reject at 7 ``: the line ends before its request URI
+        "#]],
+        );
+        check(
+            "a  b",
+            expect![[r#"
+            reject at 2 ` b`: a field is empty: two spaces in a row
+        "#]],
+        );
+        check(
+            "owner lake [31/Feb/2026:00:00:38 +0000] - - R O k - - - - - - - - - - h",
+            expect![[r#"
+            reject at 11 `[31/Feb/2026:00:00:38 +0000] - - R O k - - - - - - - - - - h`: the third field is no time like [06/Feb/2026:00:00:38 +0000]
+        "#]],
+        );
+        check(
+            &format!("{HEAD} GET 200"),
+            expect![[r#"
+            reject at 77 `GET 200`: the ninth field is no request URI: neither quoted nor `-`
+        "#]],
+        );
+        check(
+            &format!("{HEAD} \"GET /k HTTP/1.1\" 200 - x 2 3 4 \"-\" \"curl\" {TAIL}"),
+            expect![[r#"
+            reject at 77 `"GET /k HTTP/1.1" 200 - x 2 3 4 "-" "curl" - host= SigV4 cipher AuthHeader lake.s3.amazonaws.com TLSv1.2 - - us-east-1`: no status, error code and four numbers stand after the request URI
+        "#]],
+        );
+        check(
+            &format!("{HEAD} \"GET /k HTTP/1.1\" 200 - 9999999999999999999 2 3 4 \"-\" \"curl\" {TAIL}"),
+            expect![[r#"
+            reject at 95 `200 - 9999999999999999999 2 3 4 "-" "curl" - host= SigV4 cipher AuthHeader lake.s3.amazonaws.com TLSv1.2 - - us-east-1`: a number after the request URI has more than 64 bits
+        "#]],
+        );
+        check(
+            &format!("{HEAD} \"GET /k HTTP/1.1\" 200 - 1 2 3 4 \"-\" \"cu"),
+            expect![[r#"
+            reject at 114 `cu`: the line ends in its referrer or its user agent
+        "#]],
+        );
+    }
+
+    #[test]
+    fn keys_are_decoded_as_often_as_they_were_encoded() {
+        let decoded = |operation: &str, key: &str| {
+            let line = format!("owner lake [06/Feb/2026:00:00:38 +0000] - - R {operation} {key} - - - - - - - - - - h");
+            explain(&FORMAT, line.as_bytes()).columns[KEY_DECODED].1.clone()
+        };
+        assert_eq!(decoded("REST.GET.OBJECT", "a%2520b%252Fc").as_deref(), Some("a b/c"));
+        assert_eq!(decoded("BATCH.DELETE.OBJECT", "a%2520b%2Fc").as_deref(), Some("a%20b/c"));
+        assert_eq!(decoded("S3.EXPIRE.OBJECT", "100%25").as_deref(), Some("100%"));
+        assert_eq!(decoded("REST.GET.OBJECT", "a%25E4b%zz%").as_deref(), Some("a\u{fffd}b%zz%"));
+        assert_eq!(decoded("REST.GET.OBJECT", "plain+key").as_deref(), Some("plain+key"));
+        assert_eq!(decoded("REST.GET.BUCKET", "-"), None);
+    }
+
+    #[test]
+    fn times_in_any_zone() {
+        let micros = |text: &str| time(text.as_bytes());
+        let known = |text: &str| text.parse::<chrono::DateTime<chrono::Utc>>().unwrap().timestamp_micros();
+        assert_eq!(micros("[29/Feb/2024:23:59:60 +0000]"), Some(known("2024-03-01T00:00:00Z")));
+        assert_eq!(micros("[01/Jan/2026:01:00:00 +0530]"), Some(known("2025-12-31T19:30:00Z")));
+        assert_eq!(micros("[31/Dec/1969:23:59:59 -0100]"), Some(known("1970-01-01T00:59:59Z")));
+        assert_eq!(micros("[01/Mar/0000:00:00:00 +0000]"), Some(known("0000-03-01T00:00:00Z")));
+        for text in [
+            "[29/Feb/2023:00:00:00 +0000]",
+            "[01/jan/2026:00:00:00 +0000]",
+            "[01/Jan/2026:24:00:00 +0000]",
+            "[01/Jan/2026 00:00:00 +0000]",
+            "",
+        ] {
+            assert_eq!(micros(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_day_of_four_centuries() {
+        let first = chrono::NaiveDate::from_ymd_opt(1890, 1, 1).unwrap();
+        for date in first.iter_days().take(146_097) {
+            use chrono::Datelike;
+            let days = days_since_1970(i64::from(date.year()), i64::from(date.month()), i64::from(date.day()));
+            assert_eq!(days, date.signed_duration_since(chrono::NaiveDate::default()).num_days(), "{date}");
+            assert!(i64::from(date.day()) <= month_days(i64::from(date.year()), i64::from(date.month())));
+        }
+    }
+
+    #[test]
+    fn real_logs_read_whole() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/s3access");
+        if !folder.is_dir() {
+            eprintln!("SKIPPED: no real S3 logs in ../shared/data/s3access");
+            return;
+        }
+        let files = ["aws-docs/LogFormat_samples.log", "opensearch-catalog/amazon_s3__raw.log", "tessellate/aws-s3-access-log.txt"];
+        let mut rows = 0;
+        for file in files {
+            let text = std::fs::read_to_string(folder.join(file)).unwrap();
+            for line in text.lines().filter(|line| !line.trim().is_empty()) {
+                let outcome = explain(&FORMAT, line.as_bytes()).outcome;
+                assert_eq!(outcome, Outcome::Row { recovered: false, extra: None }, "{line}");
+                rows += 1;
+            }
+        }
+        assert!(rows >= 25, "{rows}");
+    }
 }

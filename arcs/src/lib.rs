@@ -14,7 +14,7 @@ mod error;
 pub mod format;
 mod lineage;
 pub mod lines;
-mod parse;
+pub mod parse;
 pub mod partition;
 mod pool;
 mod process;

@@ -19,7 +19,7 @@ pub(crate) static READING: [Column; 2] = [
 pub(crate) static LINEAGE: [Column; 3] = [
     column("lot", Kind::Text, "lot that the line's object arrived in"),
     column("source_uri", Kind::Text, "object that the line is from"),
-    column("source_line", Kind::Int64, "number of the line in its object, from 1"),
+    Column { values: Values::Ascending, ..column("source_line", Kind::Int64, "number of the line in its object, from 1") },
 ];
 
 /// All columns of the table that a conversion of `format` writes, in their order. The lot is left out where it is a

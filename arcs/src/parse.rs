@@ -105,6 +105,12 @@ pub(crate) fn parse(format: &Format, block: Block, line_bytes_max: usize) -> Res
     }
 }
 
+/// Reads text as a conversion would and keeps nothing: what would become of its lines. For benchmarks and fuzzing.
+pub fn read_through(format: &Format, text: Vec<u8>) -> Counts {
+    let block = Block { text: Buffer::from_vec(text), offset: 0, content: Content::Lines, share: None };
+    parse(format, block, usize::MAX).map(|parsed| parsed.counts).unwrap_or_default()
+}
+
 /// A block made valid UTF-8.
 struct Repaired {
     text: Buffer,

@@ -60,6 +60,8 @@ pub enum Values {
     Repeating,
     /// Mostly different ones: no dictionary is tried.
     Distinct,
+    /// Numbers that mostly grow by little: their differences are stored.
+    Ascending,
     /// Ids that people search for: no dictionary, and a Bloom filter.
     Identifying,
 }

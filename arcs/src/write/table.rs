@@ -7,7 +7,7 @@ use std::sync::mpsc::Sender;
 use arrow::array::ArrayRef;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use chrono::{DateTime, Utc};
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesPtr};
 use parquet::schema::types::ColumnPath;
 
@@ -53,6 +53,9 @@ impl TableSchema {
             let path = ColumnPath::from(field.name().as_str());
             if values != Values::Repeating {
                 properties = properties.set_column_dictionary_enabled(path.clone(), false);
+            }
+            if values == Values::Ascending {
+                properties = properties.set_column_encoding(path.clone(), Encoding::DELTA_BINARY_PACKED);
             }
             if values == Values::Identifying {
                 properties = properties

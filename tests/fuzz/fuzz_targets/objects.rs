@@ -1,0 +1,18 @@
+//! Any stored bytes, decoded and cut into lines: no panic, no hang, nothing past the limits.
+#![no_main]
+
+use std::io::Cursor;
+
+use arcs::decode::{Decoder, InflationLimit};
+use arcs::lines::{LineLimits, Piece, Pieces};
+
+libfuzzer_sys::fuzz_target!(|stored: &[u8]| {
+    let limit = InflationLimit { bytes_free: 1 << 20, ratio_max: 20 };
+    let Ok(decoder) = Decoder::new(Cursor::new(stored.to_vec()), limit) else { return };
+    let mut pieces = Pieces::new(decoder, LineLimits { block_bytes: 4096, line_bytes_max: 16_384 });
+    while let Some(piece) = pieces.next_piece() {
+        if let Piece::Lines { text, .. } = piece {
+            assert!(text.len() <= 2 * 16_384 + 1, "{}", text.len());
+        }
+    }
+});

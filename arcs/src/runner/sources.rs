@@ -38,7 +38,7 @@ pub(super) async fn read(stores: &Stores, arc: &ArcSpec, plan: &RunPlan) -> Resu
         let mut lots = Vec::new();
         for commit in plan.sources.iter().filter(|commit| commit.dataset == source.dataset.id()) {
             if let Some(manifest) = read_lot(stores, &source.dataset, commit).await? {
-                lots.push(expanded(stores, manifest).await?);
+                lots.push(expanded(stores, unmarked(manifest)).await?);
             }
         }
         lots.sort_by_key(|lot| lot.lot_id);
@@ -55,6 +55,15 @@ async fn read_lot(stores: &Stores, dataset: &Dataset, commit: &SourceCommit) -> 
     let found = stores.read_commit(&commit.dataset, commit.lot, commit.generation).await?;
     let message = || format!("generation {} of lot {} of {} is not there; plan the run again", commit.generation, commit.lot, commit.dataset);
     found.map(Some).ok_or_else(|| ArcsError::Job { message: message() })
+}
+
+/// An arc's files without the store's marks: a redone run writes the same bytes again, under marks that no commit knows.
+/// What arrived from outside keeps them, so that a file that was replaced since is not taken for the one that arrived.
+fn unmarked(mut manifest: Manifest) -> Manifest {
+    if manifest.receipt.is_some() {
+        manifest.objects.iter_mut().for_each(|object| object.etag = None);
+    }
+    manifest
 }
 
 /// Lists what lies below the URIs of a manifest that names folders or prefixes, as Clusterless's may.

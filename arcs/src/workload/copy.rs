@@ -221,6 +221,9 @@ async fn copy_all(input: &RunInput<'_>, copies: Vec<PlannedCopy>, target: &Targe
             }
         }
     }
+    if through.is_empty() {
+        return Ok(copied);
+    }
     let stop = StopOnDrop(Arc::new(AtomicBool::new(false)));
     let (is_stopped, runtime) = (stop.0.clone(), Handle::current());
     let stage = Stage::new(target.clone(), runtime.clone(), input.context.options.spill_folder.clone());

@@ -75,6 +75,10 @@ impl VirtualTime {
             // Lets tasks go on that the processes have spawned, before time does.
             tokio::task::yield_now().await;
             idle += 1;
+            if idle > 100 {
+                // Somebody waits for a thread of the runtime.
+                tokio::time::sleep(std::time::Duration::from_micros(100)).await;
+            }
             if idle % 2 == 0 && !self.advance() && idle > IDLE_POLLS_MAX {
                 return false;
             }

@@ -33,24 +33,37 @@ impl Stores {
         }
     }
 
-    /// Writes the state copy of a commit, removes copies of other states, publishes the event. Safe to repeat; does
-    /// nothing for a generation that a later one has replaced, whose own announcement is the one that counts.
+    /// Writes the state copy of a commit, removes copies of other states, publishes the event. Safe to repeat. Where a
+    /// later generation is there, or comes meanwhile, that one is announced: the copy says what the last commit says.
     pub async fn announce(&self, manifest: &Manifest, bus: &dyn Bus) -> Result<(), ManifestsError> {
         let (dataset, lot) = (manifest.dataset.id(), manifest.lot_id);
-        let listed = self.manifest.list(&paths::lot_dir(&dataset, lot)).await?;
-        let there: Vec<ManifestPath> = listed.iter().filter_map(paths::parse_manifest_path).collect();
-        if there.iter().any(|path| matches!(path, ManifestPath::Commit(_, _, generation) if *generation > manifest.generation)) {
-            return Ok(());
+        let mut latest = manifest.clone();
+        let mut listed = self.manifest.list(&paths::lot_dir(&dataset, lot)).await?;
+        loop {
+            let generation = listed.iter().filter_map(generation_of).max().unwrap_or(0);
+            if generation > latest.generation {
+                latest = self.read_commit(&dataset, lot, generation).await?.unwrap_or(latest);
+            }
+            self.copy_state(&latest, &listed).await?;
+            listed = self.manifest.list(&paths::lot_dir(&dataset, lot)).await?;
+            let is_newer = |path| generation_of(path).is_some_and(|generation| generation > latest.generation);
+            if !listed.iter().any(|path| is_newer(path) || is_other_state(path, latest.state)) {
+                break;
+            }
         }
-        let copy = paths::state_copy(&dataset, lot, manifest.state);
+        let copy = self.manifest.uri(&paths::state_copy(&dataset, lot, latest.state));
+        bus.publish(&AvailabilityEvent::new(&latest, copy), latest.generation).await
+    }
+
+    async fn copy_state(&self, manifest: &Manifest, listed: &[object_store::path::Path]) -> Result<(), ManifestsError> {
+        let copy = paths::state_copy(&manifest.dataset.id(), manifest.lot_id, manifest.state);
         self.manifest.put(&copy, to_json(&manifest.state_copy())?).await?;
         for path in listed {
-            let state = paths::parse_manifest_path(&path);
-            if matches!(state, Some(ManifestPath::StateCopy(_, _, state)) if state != manifest.state) {
+            if is_other_state(path, manifest.state) {
                 self.manifest.delete(path.as_ref()).await?;
             }
         }
-        bus.publish(&AvailabilityEvent::new(manifest, self.manifest.uri(&copy)), manifest.generation).await
+        Ok(())
     }
 
     /// The commit of one generation; `None` where there is none.
@@ -63,9 +76,7 @@ impl Stores {
     pub async fn latest(&self, dataset: &Dataset, lot: Lot) -> Result<Option<Manifest>, ManifestsError> {
         let id = dataset.id();
         let listed = self.manifest.list(&paths::lot_dir(&id, lot)).await?;
-        let found: Vec<ManifestPath> = listed.iter().filter_map(paths::parse_manifest_path).collect();
-        let generation =
-            found.iter().filter_map(|path| if let ManifestPath::Commit(_, _, generation) = path { Some(*generation) } else { None }).max();
+        let generation = listed.iter().filter_map(generation_of).max();
         if let Some(generation) = generation {
             return self.read_commit(&id, lot, generation).await;
         }
@@ -86,6 +97,17 @@ impl Stores {
         let after = paths::lot_dir(dataset, first);
         Ok(entries(self.manifest.list_after(&paths::dataset_dir(dataset), &after).await?))
     }
+}
+
+fn generation_of(path: &object_store::path::Path) -> Option<u32> {
+    match paths::parse_manifest_path(path) {
+        Some(ManifestPath::Commit(_, _, generation)) => Some(generation),
+        _ => None,
+    }
+}
+
+fn is_other_state(path: &object_store::path::Path, state: State) -> bool {
+    matches!(paths::parse_manifest_path(path), Some(ManifestPath::StateCopy(_, _, found)) if found != state)
 }
 
 fn entries(listed: Vec<object_store::path::Path>) -> BTreeMap<Lot, LotEntry> {

@@ -183,7 +183,7 @@ impl<'a> Row<'a> {
     #[inline]
     fn place(&self, value: &[u8]) -> Option<Cell> {
         let offset = (value.as_ptr() as usize).checked_sub(self.block.as_ptr() as usize)?;
-        (offset + value.len() <= self.block.len()).then(|| Cell::Block { offset: offset as u32, len: value.len() as u32 })
+        (offset + value.len() <= self.block.len()).then_some(Cell::Block { offset: offset as u32, len: value.len() as u32 })
     }
 
     fn keep(&mut self, value: &str) -> Cell {

@@ -2,7 +2,7 @@
 //!
 //! A conversion goes through small stages, each in the file named for it: [`read`] (stored bytes) → [`decode`]
 //! (decompression) → [`lines`] (blocks of whole lines) → [`format`](mod@format) (cells) → [`columns`] (arrow arrays) →
-//! [`write`] (Parquet, staged). [`convert`](mod@convert) joins them. Input that cannot be read is data and becomes a row of
+//! [`write`](mod@write) (Parquet, staged). [`convert`](mod@convert) joins them. Input that cannot be read is data and becomes a row of
 //! the rejects; nothing here panics on it or turns it into an error. Nothing here reads the clock or the environment.
 #![deny(missing_docs)]
 

@@ -1,5 +1,5 @@
 //! Source objects flow in, their stored bytes flow out, as [`std::io::Read`] for a thread of its own. An object that
-//! cannot be had is a value ([`Unread::Problem`]); only a store that may recover is an error.
+//! cannot be had is a value (`Unread::Problem`); only a store that may recover is an error.
 
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex};

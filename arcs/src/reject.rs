@@ -1,5 +1,5 @@
 //! Rejects: input that a format could not read. What was wrong flows in; rows of the rejects' table flow out. Nothing is
-//! dropped: a reject keeps its raw bytes up to [`KEPT_BYTES_MAX`](crate::lines::KEPT_BYTES_MAX) and says how many there were.
+//! dropped: a reject keeps its raw bytes up to [`KEPT_BYTES_MAX`] and says how many there were.
 
 use crate::columns::{Cell, Columns, Kind};
 use crate::lines::KEPT_BYTES_MAX;

@@ -1,6 +1,7 @@
 //! The registry of log formats. Text of one line flows in; cells of one row, or a [`Reject`], flow out. A format is one
 //! file in this folder and one line in [`FORMATS`]; it never sees blocks, files, arrow or Parquet, and never fails.
 
+mod clf_time;
 mod explain;
 mod s3_access;
 
@@ -101,7 +102,7 @@ mod tests {
     #[test]
     fn every_file_of_the_folder_is_registered() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/format");
-        let machinery = ["mod", "explain"];
+        let machinery = ["mod", "explain", "clf-time"];
         for entry in std::fs::read_dir(folder).unwrap() {
             let name = entry.unwrap().path().file_stem().unwrap().to_string_lossy().replace('_', "-");
             assert!(machinery.contains(&name.as_str()) || find(&name).is_some(), "format/{name} is not in FORMATS");

@@ -1,5 +1,6 @@
 //! How fast lines are read, apart from everything else: MB/s of text on one core, from a block in memory to arrow
 //! arrays. `cargo bench --bench parse`.
+#![allow(missing_docs)] // criterion's macro makes a public function
 
 use std::fmt::Write as _;
 use std::hint::black_box;

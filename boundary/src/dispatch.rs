@@ -120,16 +120,15 @@ impl Dispatcher {
         let sources = self.sources(arc).await?;
         let newest = sources.iter().filter_map(|lots| lots.keys().next_back().map(|lot| lot.start())).max();
         let oldest = newest.map_or(DateTime::<Utc>::MIN_UTC, |newest| newest - TimeDelta::days(LOOKBACK_DAYS));
-        let attempts = self.attempts(arc, oldest, is_dead).await?;
+        let attempts = self.attempts(arc, is_dead).await?;
         let made = self.made(arc, oldest).await?;
         Ok(View { sources, made, attempts })
     }
 
-    /// Last attempts: read where young or unfinished, from the listing alone where old and final.
+    /// Last attempts: of those that succeeded the listing says all there is to know, the others are read.
     async fn attempts(
         &self,
         arc: &ArcSpec,
-        oldest: DateTime<Utc>,
         is_dead: &(dyn Fn(&str) -> bool + Send + Sync),
     ) -> Result<BTreeMap<Lot, LastAttempt>, BoundaryError> {
         let mut listed: BTreeMap<Lot, BTreeMap<u32, ArcState>> = BTreeMap::new();
@@ -143,7 +142,7 @@ impl Dispatcher {
         for (lot, states) in listed {
             let is_good = |state: &ArcState| matches!(state, ArcState::Complete | ArcState::Partial);
             let failures = u32::try_from(states.values().rev().take_while(|state| !is_good(state)).count()).unwrap_or(u32::MAX);
-            let last = if failures == 0 && lot.start() < oldest { None } else { self.stores.last_attempt(&arc.id, lot).await? };
+            let last = if failures == 0 { None } else { self.stores.last_attempt(&arc.id, lot).await? };
             let attempt = match last {
                 Some(last) => LastAttempt {
                     state: last.state,

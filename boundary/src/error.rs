@@ -23,6 +23,12 @@ pub enum BoundaryError {
         /// SQLite's error.
         source: rusqlite::Error,
     },
+    /// The index was damaged, or emptied by another process, while it was in use; the next tick rebuilds it.
+    #[error("index `{path}` was damaged or emptied; it is rebuilt from the commits")]
+    IndexLost {
+        /// The file.
+        path: String,
+    },
     /// A filter that does not compile.
     #[error("filter `{glob}`: {reason}")]
     Filter {
@@ -47,7 +53,7 @@ impl BoundaryError {
         match self {
             BoundaryError::Manifests(error) => error.is_transient(),
             BoundaryError::Listing { source, .. } => manifests::is_transient(source),
-            BoundaryError::Index { .. } => true,
+            BoundaryError::Index { .. } | BoundaryError::IndexLost { .. } => true,
             BoundaryError::Filter { .. } | BoundaryError::Notify { .. } => false,
         }
     }

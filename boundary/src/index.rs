@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use manifests::{DatasetId, Lot, Manifest};
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use crate::arrivals::Arrival;
 use crate::error::BoundaryError;
@@ -79,11 +79,23 @@ fn identities(manifest: &Manifest) -> impl Iterator<Item = (String, String)> + '
 }
 
 /// An index in one SQLite file, shared by the processes of a host.
+///
+/// Invariant: it answers only while it holds all that it held when [`Index::folded`] was last asked; where another
+/// process has emptied it, or it was damaged, every call fails with [`BoundaryError::IndexLost`] until it is asked again.
 #[derive(Debug)]
 pub struct SqliteIndex {
     path: PathBuf,
     dataset: DatasetId,
     connection: Connection,
+    /// The last lot that it is known to hold, with all before it.
+    reached: Option<Lot>,
+}
+
+/// What came of some work on the tables.
+enum Done<T> {
+    Well(T),
+    /// They no longer hold what they should.
+    Lost,
 }
 
 impl SqliteIndex {
@@ -102,18 +114,23 @@ impl SqliteIndex {
                 connect(path, &dataset).map_err(fail)?
             }
         };
-        Ok(SqliteIndex { path: path.to_owned(), dataset, connection })
+        Ok(SqliteIndex { path: path.to_owned(), dataset, connection, reached: None })
     }
 
-    /// Does some work; an index that turns out to be damaged is replaced by an empty one and the work done on that.
-    fn with<T>(&mut self, work: impl Fn(&mut Connection) -> rusqlite::Result<T>) -> Result<T, BoundaryError> {
-        match work(&mut self.connection) {
-            Ok(done) => Ok(done),
+    /// Does some work in one transaction. An index that turns out to be damaged is replaced by an empty one, and lost.
+    fn with<T>(&mut self, behavior: TransactionBehavior, work: impl Fn(&Transaction) -> rusqlite::Result<T>) -> Result<T, BoundaryError> {
+        let lost = BoundaryError::IndexLost { path: self.path.display().to_string() };
+        match within(&mut self.connection, behavior, self.reached, work) {
+            Ok(Done::Well(done)) => Ok(done),
+            Ok(Done::Lost) => Err(lost),
             Err(source) if is_damaged(&source) => {
                 tracing::warn!("index {} is damaged and rebuilt: {source}", self.path.display());
+                // Closed before its files go: closing removes the log by its name, which would be the new one's.
+                self.connection = Connection::open_in_memory().map_err(|source| self.error(source))?;
                 remove(&self.path);
-                *self = SqliteIndex::open(&self.path, self.dataset.clone())?;
-                work(&mut self.connection).map_err(|source| self.error(source))
+                let reached = self.reached;
+                *self = SqliteIndex { reached, ..SqliteIndex::open(&self.path, self.dataset.clone())? };
+                Err(lost)
             }
             Err(source) => Err(self.error(source)),
         }
@@ -124,9 +141,36 @@ impl SqliteIndex {
     }
 }
 
+/// Works on tables that hold all up to `reached`, all or nothing.
+fn within<T>(
+    connection: &mut Connection,
+    behavior: TransactionBehavior,
+    reached: Option<Lot>,
+    work: impl Fn(&Transaction) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Done<T>> {
+    let transaction = connection.transaction_with_behavior(behavior)?;
+    if let Some(reached) = reached {
+        let last = watermark(&transaction)?.map(|folded| folded.lot);
+        if last.is_none_or(|last| last < reached) {
+            return Ok(Done::Lost);
+        }
+    }
+    let done = work(&transaction)?;
+    transaction.commit()?;
+    Ok(Done::Well(done))
+}
+
+fn watermark(connection: &Connection) -> rusqlite::Result<Option<Folded>> {
+    let read = |row: &rusqlite::Row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
+    let row = connection.query_row("SELECT lot, mark FROM folded", [], read).optional()?;
+    Ok(row.and_then(|(lot, mark)| Some(Folded { lot: lot.parse().ok()?, mark })))
+}
+
 fn remove(path: &Path) {
     for suffix in ["", "-wal", "-shm"] {
-        let _ = std::fs::remove_file(format!("{}{suffix}", path.display()));
+        let mut file = path.as_os_str().to_owned();
+        file.push(suffix);
+        let _ = std::fs::remove_file(file);
     }
 }
 
@@ -159,39 +203,90 @@ fn connect(path: &Path, dataset: &DatasetId) -> rusqlite::Result<Connection> {
 
 impl Index for SqliteIndex {
     fn folded(&mut self) -> Result<Option<Folded>, BoundaryError> {
-        let row = self.with(|connection| {
-            let read = |row: &rusqlite::Row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
-            connection.query_row("SELECT lot, mark FROM folded", [], read).optional()
-        })?;
-        Ok(row.and_then(|(lot, mark)| Some(Folded { lot: lot.parse().ok()?, mark })))
+        self.reached = None;
+        let folded = self.with(TransactionBehavior::Deferred, |transaction| watermark(transaction))?;
+        self.reached = folded.as_ref().map(|folded| folded.lot);
+        Ok(folded)
     }
 
     fn fold(&mut self, manifest: &Manifest) -> Result<(), BoundaryError> {
         let lot = manifest.lot_id.to_string();
-        self.with(|connection| {
-            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            {
-                let mut insert = transaction.prepare_cached("INSERT OR IGNORE INTO seen VALUES (?1, ?2, ?3)")?;
-                for (uri, mark) in identities(manifest) {
-                    insert.execute(params![uri, mark, lot])?;
-                }
+        self.with(TransactionBehavior::Immediate, |transaction| {
+            let mut insert = transaction.prepare_cached("INSERT OR IGNORE INTO seen VALUES (?1, ?2, ?3)")?;
+            for (uri, mark) in identities(manifest) {
+                insert.execute(params![uri, mark, lot])?;
             }
             // Two processes fold the same lots: the later lot stays.
             let sql = "INSERT INTO folded VALUES (1, ?1, ?2) ON CONFLICT (one) DO UPDATE SET lot = excluded.lot, mark = excluded.mark WHERE excluded.lot >= lot";
-            transaction.execute(sql, params![lot, mark(manifest)])?;
-            transaction.commit()
-        })
+            transaction.execute(sql, params![lot, mark(manifest)])
+        })?;
+        self.reached = self.reached.max(Some(manifest.lot_id));
+        Ok(())
     }
 
     fn unknown(&mut self, arrivals: Vec<Arrival>) -> Result<Vec<Arrival>, BoundaryError> {
-        let known: Vec<bool> = self.with(|connection| {
-            let mut select = connection.prepare_cached("SELECT 1 FROM seen WHERE uri = ?1 AND mark = ?2")?;
+        let known: Vec<bool> = self.with(TransactionBehavior::Deferred, |transaction| {
+            let mut select = transaction.prepare_cached("SELECT 1 FROM seen WHERE uri = ?1 AND mark = ?2")?;
             arrivals.iter().map(|arrival| select.exists(params![arrival.uri, arrival.mark()])).collect()
         })?;
         Ok(arrivals.into_iter().zip(known).filter(|(_, known)| !known).map(|(arrival, _)| arrival).collect())
     }
 
     fn clear(&mut self) -> Result<(), BoundaryError> {
-        self.with(|connection| connection.execute_batch("DELETE FROM folded; DELETE FROM seen;"))
+        self.reached = None;
+        self.with(TransactionBehavior::Immediate, |transaction| transaction.execute_batch("DELETE FROM folded; DELETE FROM seen;"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use manifests::{Dataset, ManifestObject};
+
+    fn dataset() -> Dataset {
+        Dataset { name: "raw".into(), version: "1".into(), path_uri: "memory:///raw/".into() }
+    }
+
+    fn commit(lot: u32, uri: &str) -> Manifest {
+        let object = ManifestObject { uri: uri.into(), etag: Some("e".into()), ..ManifestObject::default() };
+        Manifest::new(dataset(), format!("20230717PT5M{lot:03}").parse().unwrap(), vec![object])
+    }
+
+    fn arrival(uri: &str) -> Vec<Arrival> {
+        let (uri, etag) = (uri.into(), Some("e".into()));
+        vec![Arrival { uri, size: 0, etag, version_id: None, arrived: chrono::DateTime::UNIX_EPOCH }]
+    }
+
+    fn is_lost<T>(answer: Result<T, BoundaryError>) -> bool {
+        matches!(answer, Err(error @ BoundaryError::IndexLost { .. }) if error.is_transient())
+    }
+
+    #[test]
+    fn an_index_that_another_process_emptied_answers_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || SqliteIndex::open(&folder.path().join("i.sqlite"), dataset().id()).unwrap();
+        let (mut one, mut two) = (open(), open());
+        one.fold(&commit(1, "a")).unwrap();
+        two.folded().unwrap();
+        two.clear().unwrap();
+        assert!(is_lost(one.unknown(arrival("a"))), "`a` would be taken a second time");
+        two.fold(&commit(0, "z")).unwrap();
+        assert!(is_lost(one.fold(&commit(2, "b"))), "it would seem to hold lot 1");
+        assert_eq!(one.folded().unwrap().unwrap().lot, commit(0, "z").lot_id);
+        one.fold(&commit(1, "a")).unwrap();
+        assert_eq!(one.unknown([arrival("a"), arrival("b")].concat()).unwrap(), arrival("b"));
+    }
+
+    #[test]
+    fn an_index_that_is_damaged_while_in_use_answers_nothing_until_it_is_asked_how_far_it_has_come() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("i.sqlite");
+        let mut index = SqliteIndex::open(&path, dataset().id()).unwrap();
+        index.fold(&commit(1, "a")).unwrap();
+        index.connection.execute_batch("DROP TABLE seen").unwrap();
+        assert!(is_lost(index.unknown(arrival("a"))) && is_lost(index.unknown(arrival("a"))));
+        assert_eq!(index.folded().unwrap(), None);
+        index.fold(&commit(1, "a")).unwrap();
+        assert_eq!(index.unknown(arrival("a")).unwrap(), []);
     }
 }

@@ -10,6 +10,7 @@ mod error;
 mod filter;
 pub mod gather;
 mod index;
+mod names;
 mod spec;
 mod tick;
 mod watch;
@@ -22,6 +23,7 @@ pub use due::{
 pub use error::BoundaryError;
 pub use filter::{EXCLUDES_DEFAULT, Filter, FilterSpec};
 pub use index::{Folded, Index, MemoryIndex, SqliteIndex};
+pub use names::{REFUSED_MAX, Refused};
 pub use spec::{BoundarySpec, EventArrival, SETTLE_SECONDS_DEFAULT};
 pub use tick::{Boundary, CommittedLot, LOTS_PER_TICK_MAX, Ticked};
 pub use watch::Watch;

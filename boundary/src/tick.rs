@@ -1,21 +1,25 @@
 //! The tick of a boundary: time and a scan flow in, commits flow out. Catch up → commit → state copy → event, each step
 //! repeatable; two processes may tick one boundary at once.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use manifests::{Bus, Lot, Manifest, ManifestsError, State, Stores, paths};
 
-use crate::arrivals::{Arrival, Scanned, Taker, scan};
+use crate::arrivals::{Ahead, Arrival, Scanned, Taker, is_settled, scan};
 use crate::error::BoundaryError;
 use crate::filter::Filter;
 use crate::gather::{self, Decision, OBJECTS_PER_LOT_MAX};
 use crate::index::{Folded, Index, mark};
+use crate::names::Refused;
 use crate::spec::BoundarySpec;
 
 /// The most lots one tick commits; after a long outage the next ticks do the rest.
 pub const LOTS_PER_TICK_MAX: usize = 2_000;
+/// Files that cannot be taken which are told of in the life of a boundary.
+const TOLD_MAX: usize = 10_000;
 
 /// A lot that a tick committed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +52,10 @@ pub struct Boundary {
     stores: Stores,
     bus: Arc<dyn Bus>,
     index: Box<dyn Index>,
+    ahead: Ahead,
+    /// What has been told of files that cannot be taken, at most [`TOLD_MAX`].
+    told: BTreeSet<Refused>,
+    refused: usize,
     /// Whether the last commit's copy and event are known to be out.
     announced: bool,
     /// Whether the index has been held against the commits.
@@ -57,8 +65,26 @@ pub struct Boundary {
 /// What waits: the earliest arrivals of a scan that no lot holds, bounded.
 struct Waiting<'a> {
     index: &'a mut dyn Index,
+    ahead: &'a mut Ahead,
+    now: DateTime<Utc>,
+    settle: TimeDelta,
     objects: Vec<Arrival>,
     total: usize,
+}
+
+impl Waiting<'_> {
+    /// The arrival where it is settled. One from the future gets the time at which it was first seen; without an etag its
+    /// time is its identity and stays.
+    fn settled(&mut self, arrival: Arrival) -> Option<Arrival> {
+        if is_settled(arrival.arrived, self.now, self.settle) {
+            return Some(arrival);
+        }
+        if arrival.arrived <= self.now || arrival.etag.is_none() {
+            return None;
+        }
+        let arrived = self.ahead.look(&arrival, self.now, self.settle)?;
+        Some(Arrival { arrived, ..arrival })
+    }
 }
 
 #[async_trait]
@@ -66,7 +92,10 @@ impl Taker for Waiting<'_> {
     async fn take(&mut self, batch: Vec<Arrival>) -> Result<(), BoundaryError> {
         let new = self.index.unknown(batch)?;
         self.total += new.len();
-        self.objects.extend(new);
+        for arrival in new {
+            let settled = self.settled(arrival);
+            self.objects.extend(settled);
+        }
         if self.objects.len() > 2 * OBJECTS_PER_LOT_MAX {
             // What is cut off is found again by the next scan.
             self.objects.sort_by(|a, b| (a.arrived, &a.uri).cmp(&(b.arrived, &b.uri)));
@@ -80,7 +109,8 @@ impl Boundary {
     /// A boundary over stores and a bus, with an index that may be behind or empty. Fails where a filter does not compile.
     pub fn new(spec: BoundarySpec, stores: Stores, bus: Arc<dyn Bus>, index: Box<dyn Index>) -> Result<Boundary, BoundaryError> {
         let filter = spec.filter.compile()?;
-        Ok(Boundary { spec, filter, stores, bus, index, announced: false, verified: false })
+        let (ahead, told) = (Ahead::default(), BTreeSet::new());
+        Ok(Boundary { spec, filter, stores, bus, index, ahead, told, refused: 0, announced: false, verified: false })
     }
 
     /// What it was made from.
@@ -88,14 +118,28 @@ impl Boundary {
         &self.spec
     }
 
+    /// Files and folders that the last tick could not take: somebody has to rename them or make them readable. Each is told
+    /// of in the log, once.
+    pub fn refused(&self) -> usize {
+        self.refused
+    }
+
     /// Commits every lot that is to be committed at `now`. Safe to repeat after any error or crash.
     pub async fn tick(&mut self, now: DateTime<Utc>) -> Result<Ticked, BoundaryError> {
+        match self.tick_once(now).await {
+            // The index is behind now; catching up heals it.
+            Err(BoundaryError::IndexLost { .. }) => self.tick_once(now).await,
+            done => done,
+        }
+    }
+
+    async fn tick_once(&mut self, now: DateTime<Utc>) -> Result<Ticked, BoundaryError> {
         let last = self.catch_up().await?;
         let mut open = match last {
             Some(last) => last.next(),
             None => self.agree_on_first_lot(now).await?,
         };
-        let (scanned, mut waiting, total) = self.scan(now).await?;
+        let (mut waiting, total) = self.scan(now).await?;
         let mut committed = Vec::new();
         let next = loop {
             let is_waiting = waiting.iter().any(|object| gather::belongs(self.spec.arrival, open, object.arrived));
@@ -107,13 +151,27 @@ impl Boundary {
             open = open.next();
         };
         let taken: usize = committed.iter().map(|lot| lot.objects).sum();
-        Ok(Ticked { waiting: scanned.unsettled + total.saturating_sub(taken), committed, open, next })
+        Ok(Ticked { waiting: total.saturating_sub(taken), committed, open, next })
     }
 
-    async fn scan(&mut self, now: DateTime<Utc>) -> Result<(Scanned, Vec<Arrival>, usize), BoundaryError> {
-        let mut waiting = Waiting { index: self.index.as_mut(), objects: Vec::new(), total: 0 };
-        let scanned = scan(&self.spec, &self.filter, &self.stores, now, &mut waiting).await?;
-        Ok((scanned, waiting.objects, waiting.total))
+    async fn scan(&mut self, now: DateTime<Utc>) -> Result<(Vec<Arrival>, usize), BoundaryError> {
+        self.ahead.begin();
+        let (index, ahead, settle) = (self.index.as_mut(), &mut self.ahead, self.spec.settle);
+        let mut waiting = Waiting { index, ahead, now, settle, objects: Vec::new(), total: 0 };
+        let scanned = scan(&self.spec, &self.filter, &self.stores, &mut waiting).await?;
+        let (objects, total) = (waiting.objects, waiting.total);
+        self.tell(&scanned);
+        Ok((objects, total))
+    }
+
+    /// Says once of each file that cannot be taken that it is not.
+    fn tell(&mut self, scanned: &Scanned) {
+        self.refused = scanned.refused_total;
+        for refused in &scanned.refused {
+            if self.told.len() < TOLD_MAX && self.told.insert(refused.clone()) {
+                tracing::warn!("boundary {}: {refused}", self.spec.name);
+            }
+        }
     }
 
     /// Folds in what others (or this boundary, in an earlier life) committed; the last committed lot.
@@ -212,7 +270,6 @@ mod tests {
     use crate::filter::FilterSpec;
     use crate::index::{MemoryIndex, SqliteIndex};
     use crate::spec::EventArrival;
-    use chrono::TimeDelta;
     use manifests::{Dataset, Fate, Faults, FaultyStore, LotUnit, MemoryBus, ObjectStores};
     use object_store::ObjectStoreExt;
     use object_store::memory::InMemory;
@@ -378,6 +435,28 @@ mod tests {
                 .unwrap()
                 .is_none()
         );
+    }
+
+    #[tokio::test]
+    async fn names_that_nobody_can_take_hold_up_no_others_and_the_future_is_taken_at_a_second_look() {
+        let folder = tempfile::tempdir().unwrap();
+        let stores = Stores::below(ObjectStores::local(), &format!("file://{}/lake", folder.path().display())).unwrap();
+        let path_uri = format!("file://{}/in/", folder.path().display());
+        let plain = spec(EventArrival::Frequent, None);
+        let spec = BoundarySpec { dataset: Dataset { path_uri, ..plain.dataset }, settle: TimeDelta::seconds(5), ..plain };
+        std::fs::create_dir(folder.path().join("in")).unwrap();
+        for name in ["two\nlines", "a#1", "good"] {
+            std::fs::write(folder.path().join("in").join(name), "x").unwrap();
+        }
+        let ahead = std::fs::File::create(folder.path().join("in/ahead")).unwrap();
+        ahead.set_modified((Utc::now() + TimeDelta::days(9_999)).into()).unwrap();
+        let mut one = Boundary::new(spec, stores.clone(), Arc::new(MemoryBus::default()), Box::new(MemoryIndex::default())).unwrap();
+        let ticked = one.tick(soon()).await.unwrap();
+        assert_eq!((ticked.committed.iter().map(|lot| lot.objects).sum::<usize>(), ticked.waiting, one.refused()), (1, 1, 2));
+        let ticked = one.tick(soon() + TimeDelta::minutes(10)).await.unwrap();
+        assert_eq!((ticked.committed.iter().map(|lot| lot.objects).sum::<usize>(), ticked.waiting), (1, 0));
+        one.tick(soon() + TimeDelta::minutes(20)).await.unwrap();
+        check(&stores, 2).await;
     }
 
     /// Refuses, half-does or doubles the calls whose numbers it is given.

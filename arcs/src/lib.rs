@@ -9,8 +9,10 @@
 pub mod columns;
 pub mod committed;
 pub mod convert;
+mod declared;
 pub mod decode;
 mod error;
+mod filter;
 pub mod format;
 mod lineage;
 pub mod lines;

@@ -79,15 +79,16 @@ pub fn unrepeatable_function(plan: &LogicalPlan) -> Result<Option<String>, ArcsE
 pub fn query_error(error: DataFusionError) -> ArcsError {
     let root = error.find_root();
     match root {
-        DataFusionError::ResourcesExhausted(message) => ArcsError::Work {
-            message: format!("the query needs more memory than it may use: {message}"),
-            is_transient: false,
-        },
+        DataFusionError::ResourcesExhausted(message) => {
+            ArcsError::Work { message: format!("the query needs more memory than it may use: {message}"), is_transient: false }
+        }
         DataFusionError::ObjectStore(source) => {
             let message = format!("the query could not read its data: {source}");
             ArcsError::Work { message, is_transient: manifests::is_transient(source) }
         }
-        DataFusionError::IoError(source) => ArcsError::Work { message: format!("the query could not use local disk: {source}"), is_transient: true },
+        DataFusionError::IoError(source) => {
+            ArcsError::Work { message: format!("the query could not use local disk: {source}"), is_transient: true }
+        }
         other => ArcsError::Job { message: format!("the query fails: {}", other.strip_backtrace()) },
     }
 }
@@ -120,7 +121,8 @@ pub fn plain_schema(schema: &Schema) -> SchemaRef {
 
 /// The rows of a batch as columns of `schema`; where `lot` is given it is put before them.
 pub(crate) fn plain_batch(batch: &RecordBatch, schema: &SchemaRef, lot: Option<&str>) -> Result<RecordBatch, ArcsError> {
-    let lot: Option<ArrayRef> = lot.map(|lot| Arc::new(StringArray::from_iter_values(std::iter::repeat_n(lot, batch.num_rows()))) as ArrayRef);
+    let lot: Option<ArrayRef> =
+        lot.map(|lot| Arc::new(StringArray::from_iter_values(std::iter::repeat_n(lot, batch.num_rows()))) as ArrayRef);
     let first = lot.iter().len();
     let mut columns: Vec<ArrayRef> = lot.into_iter().collect();
     let strict = CastOptions { safe: false, ..CastOptions::default() };
@@ -155,7 +157,19 @@ mod tests {
             "SELEC 1",
         ];
         let lines: Vec<String> = hostile.iter().map(|sql| check_select(sql).unwrap_err()).collect();
-        expect![[""]].assert_eq(&lines.join("\n"));
+        expect![[r#"
+            only SELECT is allowed: a query reads and writes nothing else
+            only SELECT is allowed: a query reads and writes nothing else
+            only SELECT is allowed: a query reads and writes nothing else
+            only SELECT is allowed: a query reads and writes nothing else
+            only SELECT is allowed: a query reads and writes nothing else
+            only SELECT is allowed: a query reads and writes nothing else
+            only SELECT is allowed: a query reads and writes nothing else
+            there are 2 statements; write one SELECT
+            there are 2 statements; write one SELECT
+            there is no query; write one SELECT
+            the SQL does not parse: SQL error: ParserError("Expected: an SQL statement, found: SELEC at Line: 1, Column: 1")"#]]
+        .assert_eq(&lines.join("\n"));
         assert!(check_select(&format!("SELECT '{}'", "x".repeat(SQL_BYTES_MAX))).is_err());
     }
 

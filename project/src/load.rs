@@ -91,7 +91,17 @@ mod tests {
         std::fs::write(&path, document.to_string()).unwrap();
         let error = load(&Origin::File(path.clone()), &[], Path::new("/")).unwrap_err();
         let ProjectError::Problems { problems, .. } = error else { panic!("{error}") };
-        expect![[r#""#]].assert_eq(&format!("{problems:#?}"));
+        expect![[r#"
+            [
+                Problem {
+                    path: "arcs[1].workload.sqlFile",
+                    message: "cannot read `q.sql`: No such file or directory (os error 2)",
+                    fix: Some(
+                        "the path is relative to the project file",
+                    ),
+                },
+            ]"#]]
+        .assert_eq(&format!("{problems:#?}"));
         std::fs::write(folder.path().join("q.sql"), "SELECT * FROM main").unwrap();
         let project = load(&Origin::File(path), &[], Path::new("/")).unwrap();
         assert_eq!(project.arc("countErrors").unwrap().workload["sql"], "SELECT * FROM main");

@@ -208,7 +208,7 @@ impl<W: Write> Listing<W> {
             Output::Tsv => self.to.write_all(tsv_line(&row).as_bytes()),
             Output::Json => {
                 let start = if self.rows == 1 { "[\n " } else { ",\n " };
-                write!(self.to, "{start}{}", json_object(&self.columns, &row))
+                write!(self.to, "{start}{}", json_text(&json_object(&self.columns, &row)))
             }
             Output::Table => {
                 self.kept.push(row);
@@ -246,7 +246,7 @@ pub fn print_record(output: Output, fields: Vec<(&str, Cell)>) -> io::Result<()>
             let width = names.iter().map(|name| name.len()).max().unwrap_or(0);
             fields.iter().try_for_each(|(name, cell)| writeln!(stdout, "{name:width$}  {}", cell.shown()))
         }
-        Output::Json => writeln!(stdout, "{}", json_object(&names, &row)),
+        Output::Json => writeln!(stdout, "{}", json_text(&json_object(&names, &row))),
         Output::Csv | Output::Tsv => {
             drop(stdout);
             print(output, &names, vec![row])
@@ -256,6 +256,18 @@ pub fn print_record(output: Output, fields: Vec<(&str, Cell)>) -> io::Result<()>
 
 fn json_object(columns: &[impl AsRef<str>], row: &[Cell]) -> Value {
     columns.iter().zip(row).map(|(name, cell)| (name.as_ref().to_owned(), cell.to_json())).collect::<serde_json::Map<_, _>>().into()
+}
+
+/// JSON with everything that could steer a terminal written as `\u…`: the same value, safe to look at.
+fn json_text(value: &Value) -> String {
+    let (mut text, mut units) = (String::new(), [0; 2]);
+    for letter in value.to_string().chars() {
+        match is_steering(letter) {
+            true => letter.encode_utf16(&mut units).iter().for_each(|unit| text.push_str(&format!("\\u{unit:04x}"))),
+            false => text.push(letter),
+        }
+    }
+    text
 }
 
 fn csv_line(row: &[Cell]) -> String {
@@ -272,13 +284,17 @@ fn tsv_line(row: &[Cell]) -> String {
     row.iter().map(plain).collect::<Vec<_>>().join("\t") + "\n"
 }
 
-/// A table of `width` columns (the terminal's where none is given); a record at a time where it cannot fit.
+/// A table of `width` columns (the terminal's where none is given); a record at a time where it cannot fit. A column
+/// with nothing in any row is left out.
 pub fn table(columns: &[impl AsRef<str>], rows: &[Vec<Cell>], width: Option<u16>) -> String {
+    let is_used = |at: usize| rows.is_empty() || rows.iter().any(|row| row.get(at).is_some_and(|cell| *cell != Cell::Null));
+    let used: Vec<usize> = (0..columns.len()).filter(|at| is_used(*at)).collect();
+    let columns: Vec<&str> = used.iter().filter_map(|at| columns.get(*at)).map(AsRef::as_ref).collect();
+    let rows: Vec<Vec<&Cell>> = rows.iter().map(|row| used.iter().filter_map(|at| row.get(*at)).collect()).collect();
     let mut table = Table::new();
     table.load_preset("     ──            ").set_content_arrangement(ContentArrangement::Dynamic);
     let width = width.or_else(|| table.width()).unwrap_or(PIPE_COLUMNS);
-    let columns: Vec<&str> = columns.iter().map(AsRef::as_ref).collect();
-    let shown: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(Cell::shown).collect()).collect();
+    let shown: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| cell.shown()).collect()).collect();
     if least_columns(&columns, &shown) > usize::from(width) {
         return records(&columns, &shown);
     }
@@ -335,27 +351,62 @@ mod tests {
         let mut listing = Listing::new(&mut bytes, output, &["name", "count", "rate", "flag"]).unwrap();
         rows().into_iter().for_each(|row| listing.push(row).unwrap());
         listing.finish().unwrap();
-        expected.assert_eq(&String::from_utf8(bytes).unwrap().replace('\r', "␍").replace('\u{1b}', "␛"));
+        expected.assert_eq(&String::from_utf8(bytes).unwrap().replace('\r', "␍").replace('\u{1b}', "␛").replace('\u{202e}', "⮈"));
     }
 
     #[test]
     fn a_table_shows_no_control_character() {
-        check(Output::Table, expect![[r#""#]]);
+        check(
+            Output::Table,
+            expect![[r#"
+            name                              count    rate  flag
+            ──────────────────────────────────────────────────────
+            plain                                  12   0.5
+            a,"b"\tc\nd                            -3  1234  true
+            =HYPERLINK("x")\u{1b}[2J\u{202e}  1000000   NaN
+        "#]],
+        );
     }
 
     #[test]
     fn json_is_exact() {
-        check(Output::Json, expect![[r#""#]]);
+        check(
+            Output::Json,
+            expect![[r#"
+            [
+             {"name":"plain","count":12,"rate":0.5,"flag":null},
+             {"name":"a,\"b\"\tc\nd","count":-3,"rate":1234.0,"flag":true},
+             {"name":"=HYPERLINK(\"x\")\u001b[2J\u202e","count":1000000,"rate":null,"flag":""}
+            ]
+        "#]],
+        );
     }
 
     #[test]
     fn csv_is_quoted_and_guarded() {
-        check(Output::Csv, expect![[r#""#]]);
+        check(
+            Output::Csv,
+            expect![[r#"
+            name,count,rate,flag␍
+            plain,12,0.5,␍
+            "a,""b""	c
+            d",-3,1234,true␍
+            "'=HYPERLINK(""x"")␛[2J⮈",1000000,NaN,""␍
+        "#]],
+        );
     }
 
     #[test]
     fn tsv_has_one_line_a_row() {
-        check(Output::Tsv, expect![[r#""#]]);
+        check(
+            Output::Tsv,
+            expect![[r#"
+            name	count	rate	flag
+            plain	12	0.5	
+            a,"b"\tc\nd	-3	1234	true
+            '=HYPERLINK("x")␛[2J⮈	1000000	NaN	
+        "#]],
+        );
     }
 
     #[test]
@@ -369,7 +420,19 @@ mod tests {
     fn many_columns_are_shown_a_record_at_a_time() {
         let names: Vec<String> = (0..9).map(|number| format!("column_{number}")).collect();
         let row: Vec<Cell> = (0..9).map(|number| Cell::Text("x".repeat(number * 4))).collect();
-        expect![[r#""#]].assert_eq(&table(&names, &[row], Some(80)));
+        expect![[r#"
+            ── 1 ──
+            column_0
+            column_1  xxxx
+            column_2  xxxxxxxx
+            column_3  xxxxxxxxxxxx
+            column_4  xxxxxxxxxxxxxxxx
+            column_5  xxxxxxxxxxxxxxxxxxxx
+            column_6  xxxxxxxxxxxxxxxxxxxxxxxx
+            column_7  xxxxxxxxxxxxxxxxxxxxxxxxxxxx
+            column_8  xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
+        "#]]
+        .assert_eq(&table(&names, &[row], Some(80)));
     }
 
     #[test]

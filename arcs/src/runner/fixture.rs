@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use chrono::{DateTime, TimeDelta};
 use futures::TryStreamExt;
 use manifests::{
-    ArcId, ArcSink, ArcSource, ArcSpec, Dataset, Lot, LotUnit, Manifest, ManifestObject, MemoryBus, ObjectStores, RunPlan, SourceCommit, Stores,
+    ArcId, ArcSink, ArcSource, ArcSpec, Dataset, Lot, LotUnit, Manifest, ManifestObject, MemoryBus, ObjectStores, RunPlan, SourceCommit,
+    Stores,
 };
 use object_store::ObjectStoreExt;
 use serde_json::Value;
@@ -86,7 +87,9 @@ pub(crate) fn plan(arc: &ArcSpec, generation: u32, replay: bool) -> RunPlan {
 /// A line of an S3 access log.
 pub(crate) fn line(second: u32, operation: &str, status: u16, error: &str, milliseconds: u32, id: &str) -> String {
     let start = format!("owner bucket-a [17/Jul/2023:20:50:{second:02} +0000] 192.0.2.1 arn:aws:iam::1:user/u {id} {operation} key");
-    format!("{start} \"GET /key HTTP/1.1\" {status} {error} 100 200 {milliseconds} 5 \"-\" \"agent\" - host= SigV4 TLS AuthHeader h TLSv1.2 - -\n")
+    format!(
+        "{start} \"GET /key HTTP/1.1\" {status} {error} 100 200 {milliseconds} 5 \"-\" \"agent\" - host= SigV4 TLS AuthHeader h TLSv1.2 - -\n"
+    )
 }
 
 /// Everything below a root, by path: sizes and a sum of the bytes.

@@ -20,6 +20,7 @@ use crate::workload::{self, RunInput, SinkFiles, Work};
 pub use report::RunReport;
 pub use sources::SourceLots;
 pub(crate) use sources::{list_below, source_object, target};
+pub(crate) use stale::remove_beside as remove_staged_beside;
 
 /// Objects that the comment of a partial manifest names; the others are counted.
 const COMMENT_PROBLEMS_MAX: usize = 3;
@@ -171,7 +172,11 @@ async fn stage(context: &RunContext, arc: &ArcSpec, plan: &RunPlan, lease: &mut 
 
 /// Keeps the lease while `work` goes on. A store that cannot be reached is tried again at the next beat; another owner
 /// ends the work.
-async fn with_heartbeat<T>(context: &RunContext, lease: &mut Lease, work: impl Future<Output = Result<T, ArcsError>>) -> Result<T, ArcsError> {
+async fn with_heartbeat<T>(
+    context: &RunContext,
+    lease: &mut Lease,
+    work: impl Future<Output = Result<T, ArcsError>>,
+) -> Result<T, ArcsError> {
     let beat = (context.lease / HEARTBEATS_PER_LEASE).to_std().unwrap_or_default().max(std::time::Duration::from_millis(1));
     tokio::pin!(work);
     loop {

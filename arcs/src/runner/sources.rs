@@ -53,7 +53,8 @@ async fn read_lot(stores: &Stores, dataset: &Dataset, commit: &SourceCommit) -> 
         return Ok(latest.filter(|latest| latest.generation == 0));
     }
     let found = stores.read_commit(&commit.dataset, commit.lot, commit.generation).await?;
-    let message = || format!("generation {} of lot {} of {} is not there; plan the run again", commit.generation, commit.lot, commit.dataset);
+    let message =
+        || format!("generation {} of lot {} of {} is not there; plan the run again", commit.generation, commit.lot, commit.dataset);
     found.map(Some).ok_or_else(|| ArcsError::Job { message: message() })
 }
 

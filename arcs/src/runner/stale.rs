@@ -9,6 +9,9 @@ use manifests::{ArcSpec, Lot};
 /// Folders below a sink that are looked into.
 const DEPTH_MAX: usize = 8;
 
+/// Staged files that are looked for beside one name: one a killed attempt.
+const STAGED_PER_NAME_MAX: usize = 4;
+
 /// Removes staged files of a lot below every sink on local disk. A folder that cannot be read is passed over: nothing
 /// depends on this.
 pub(super) async fn remove(arc: &ArcSpec, lot: Lot) {
@@ -27,6 +30,16 @@ fn remove_below(folders: Vec<PathBuf>, lot: Lot) {
             }
         }
     }
+}
+
+/// Removes what was staged beside files of these URIs on local disk.
+pub(crate) async fn remove_beside(uris: Vec<String>) {
+    let remove = move || {
+        for path in uris.iter().filter_map(|uri| uri.strip_prefix("file://")) {
+            (1..=STAGED_PER_NAME_MAX).for_each(|number| drop(std::fs::remove_file(format!("{path}#{number}"))));
+        }
+    };
+    let _ = tokio::task::spawn_blocking(remove).await;
 }
 
 /// Whether a file is `{lot}-….parquet#{number}`.

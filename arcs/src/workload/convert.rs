@@ -52,8 +52,18 @@ impl Workload for Convert {
         }
         const PARAMETERS: &[Parameter] = &[
             parameter("format", ParameterKind::Text, "", "the log format, as `arc formats` lists them"),
-            parameter("partitions", ParameterKind::Texts, r#"["dt"]"#, "partition folders, outermost first: dt, hour, time_ymd (of the event), lot"),
-            parameter(REJECT_LIMIT, ParameterKind::Number(100), "5", "rejected lines, in percent of all, past which a run ends with exit code 3; it commits all the same"),
+            parameter(
+                "partitions",
+                ParameterKind::Texts,
+                r#"["dt"]"#,
+                "partition folders, outermost first: dt, hour, time_ymd (of the event), lot",
+            ),
+            parameter(
+                REJECT_LIMIT,
+                ParameterKind::Number(100),
+                "5",
+                "rejected lines, in percent of all, past which a run ends with exit code 3; it commits all the same",
+            ),
             parameter("zstdLevel", ParameterKind::Number(22), "1", "compression, 1 to 22"),
         ];
         PARAMETERS
@@ -70,7 +80,9 @@ impl Workload for Convert {
             let key = key.as_str().unwrap_or_default();
             if PartitionKey::find(key).is_none() {
                 let known = PartitionKey::ALL.map(PartitionKey::as_str).join(", ");
-                problems.push(Problem::new(format!("workload.partitions[{at}]"), format!("`{key}` is no partition key")).fix(format!("use {known}")));
+                problems.push(
+                    Problem::new(format!("workload.partitions[{at}]"), format!("`{key}` is no partition key")).fix(format!("use {known}")),
+                );
             }
         }
         if arc.workload["zstdLevel"].as_f64().is_some_and(|level| level < 1.0 || level.fract() != 0.0) {
@@ -140,7 +152,8 @@ async fn remove_others(folder: &Target, lot: Lot, kept: &[&str]) -> Result<(), A
     let listed: Vec<_> = folder.store.list(Some(&folder.base)).try_collect().await.map_err(fail)?;
     for meta in listed {
         let is_of_lot = meta.location.filename().is_some_and(|name| name.starts_with(&format!("{lot}-")));
-        let relative: Option<Vec<_>> = meta.location.prefix_match(&folder.base).map(|parts| parts.map(|part| part.as_ref().to_owned()).collect());
+        let relative: Option<Vec<_>> =
+            meta.location.prefix_match(&folder.base).map(|parts| parts.map(|part| part.as_ref().to_owned()).collect());
         let uri = folder.uri(&relative.unwrap_or_default().join("/"));
         if is_of_lot && !kept.contains(&uri.as_str()) {
             match folder.store.delete(&meta.location).await {

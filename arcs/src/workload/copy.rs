@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use manifests::{ArcSpec, Counts, MAIN_ROLE, ManifestObject};
 use object_store::{ObjectMeta, ObjectStoreExt};
 use serde::Deserialize;
@@ -15,8 +14,9 @@ use tokio::runtime::Handle;
 
 use super::{Parameter, ParameterKind, Problem, RunInput, SinkFiles, StagedWork, Work, Workload, check_sinks};
 use crate::error::ArcsError;
+use crate::filter::{Filter, FilterSpec};
 use crate::read::{ObjectProblem, SourceObject, Unread, open, unread};
-use crate::runner::source_object;
+use crate::runner::{remove_staged_beside, source_object};
 use crate::write::{Stage, StagedFile, Target};
 
 /// The largest object that S3 copies in one call, in bytes; larger ones pass through here.
@@ -34,49 +34,6 @@ struct Parameters {
     #[serde(default)]
     filter: FilterSpec,
     fail_arc_on_partial_percent: Option<f64>,
-}
-
-/// Which objects, by their path below the source's dataset. As Clusterless writes it.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct FilterSpec {
-    #[serde(default)]
-    includes: Vec<String>,
-    #[serde(default)]
-    excludes: Vec<String>,
-    path_separator: Option<String>,
-    #[serde(default)]
-    ignore_case: bool,
-}
-
-struct Filter {
-    includes: GlobSet,
-    excludes: GlobSet,
-    separator: String,
-    is_all: bool,
-}
-
-impl FilterSpec {
-    fn build(&self) -> Result<Filter, globset::Error> {
-        let separator = self.path_separator.clone().filter(|separator| !separator.is_empty()).unwrap_or_else(|| "/".into());
-        let set = |globs: &[String]| {
-            let mut set = GlobSetBuilder::new();
-            for glob in globs {
-                let glob = glob.replace(&separator, "/");
-                set.add(GlobBuilder::new(&glob).literal_separator(true).case_insensitive(self.ignore_case).build()?);
-            }
-            set.build()
-        };
-        let (includes, excludes) = (set(&self.includes)?, set(&self.excludes)?);
-        Ok(Filter { includes, excludes, separator, is_all: self.includes.is_empty() })
-    }
-}
-
-impl Filter {
-    fn takes(&self, relative: &str) -> bool {
-        let path = relative.replace(&self.separator, "/");
-        (self.is_all || self.includes.is_match(&path)) && !self.excludes.is_match(&path)
-    }
 }
 
 #[async_trait]
@@ -126,6 +83,9 @@ impl Workload for Copy {
         let filter = parameters.filter.build().map_err(|error| ArcsError::Job { message: format!("filter: {error}") })?;
         let target = input.main_target()?;
         let (copies, problems) = planned(input, &filter, &target);
+        if input.attempt > 1 {
+            remove_staged_beside(copies.iter().map(|copy| target.uri(&copy.relative)).collect()).await;
+        }
         let wanted = copies.len() + problems.len();
         let copied = copy_all(input, copies, &target).await?;
         let problems: Vec<ObjectProblem> = problems.into_iter().chain(copied.problems).collect();
@@ -323,7 +283,13 @@ async fn publish(file: CopiedFile) -> Result<ManifestObject, ArcsError> {
             let fail = |source| ArcsError::Store { action: "copy to", uri: uri.clone(), source };
             target.store.copy(&source.path, &path).await.map_err(fail)?;
             let meta = target.store.head(&path).await.map_err(fail)?;
-            Ok(ManifestObject { uri: uri.clone(), size: meta.size, etag: meta.e_tag, version_id: meta.version, ..ManifestObject::default() })
+            Ok(ManifestObject {
+                uri: uri.clone(),
+                size: meta.size,
+                etag: meta.e_tag,
+                version_id: meta.version,
+                ..ManifestObject::default()
+            })
         }
     }
 }

@@ -59,11 +59,26 @@ impl Workload for Exec {
             Parameter { name, kind, default, meaning }
         }
         const PARAMETERS: &[Parameter] = &[
-            parameter("command", ParameterKind::Texts, "", "the program and its arguments, in which $.arcNotifyEvent.lot, .manifest and .dataset.{name,version,pathURI} are filled in; no shell"),
+            parameter(
+                "command",
+                ParameterKind::Texts,
+                "",
+                "the program and its arguments, in which $.arcNotifyEvent.lot, .manifest and .dataset.{name,version,pathURI} are filled in; no shell",
+            ),
             parameter("environment", ParameterKind::Object, "{}", "environment variables"),
-            parameter("timeoutMin", ParameterKind::Number(TIMEOUT_MINUTES_MAX), "null", "minutes after which it is killed with all it started"),
+            parameter(
+                "timeoutMin",
+                ParameterKind::Number(TIMEOUT_MINUTES_MAX),
+                "null",
+                "minutes after which it is killed with all it started",
+            ),
             parameter("workloadProps", ParameterKind::Any, "{}", "handed on in CLS_ARC_PROPS_JSON"),
-            parameter("imagePath", ParameterKind::Text, "null", "the image that holds the program, where there are images; not used on a local placement"),
+            parameter(
+                "imagePath",
+                ParameterKind::Text,
+                "null",
+                "the image that holds the program, where there are images; not used on a local placement",
+            ),
             parameter("computeEnvironmentRef", ParameterKind::Text, "null", "where images run; not used on a local placement"),
         ];
         PARAMETERS
@@ -160,7 +175,8 @@ fn state_copy_uri(input: &RunInput<'_>, source: &SourceLots) -> String {
 
 fn environment(input: &RunInput<'_>, parameters: &Parameters) -> Vec<(String, String)> {
     let template = |dataset: &Dataset| input.context.stores.manifest.uri(&paths::state_copy_template(&dataset.id()));
-    let by_role = |entries: Vec<(&str, Value)>| entries.into_iter().map(|(role, value)| (role.to_owned(), value)).collect::<serde_json::Map<_, _>>();
+    let by_role =
+        |entries: Vec<(&str, Value)>| entries.into_iter().map(|(role, value)| (role.to_owned(), value)).collect::<serde_json::Map<_, _>>();
     let (sources, sinks) = (&input.sources, &input.arc.sinks);
     let props = json!({
         "sources": by_role(sources.iter().map(|source| (source.role.as_str(), json!(source.dataset))).collect()),
@@ -221,7 +237,8 @@ async fn copies_of(input: &RunInput<'_>, sink: &ArcSink) -> Result<Vec<Written>,
         let Some(body) = root.get(path.as_ref()).await? else { continue };
         let uri = root.uri(path.as_ref());
         let meta = root.store().head(&root.path(path.as_ref())).await;
-        let wrong = |error| ArcsError::Work { message: format!("the command's manifest `{uri}` does not read: {error}"), is_transient: false };
+        let wrong =
+            |error| ArcsError::Work { message: format!("the command's manifest `{uri}` does not read: {error}"), is_transient: false };
         let copy: StateCopy = serde_json::from_slice(&body).map_err(wrong)?;
         copies.push(Written { role: sink.role.clone(), path: uri, mark: meta.ok().and_then(|meta| meta.e_tag), copy });
     }
@@ -275,7 +292,13 @@ impl Outcome {
         };
         match place.store.head(&place.path).await {
             Ok(meta) => {
-                let object = ManifestObject { uri: uri.to_owned(), size: meta.size, etag: meta.e_tag, version_id: meta.version, ..ManifestObject::default() };
+                let object = ManifestObject {
+                    uri: uri.to_owned(),
+                    size: meta.size,
+                    etag: meta.e_tag,
+                    version_id: meta.version,
+                    ..ManifestObject::default()
+                };
                 Ok(vec![object])
             }
             Err(object_store::Error::NotFound { .. }) => {

@@ -8,6 +8,8 @@ mod query;
 
 pub use query::builtin;
 
+pub use query::builtin as builtin_query;
+
 use async_trait::async_trait;
 use manifests::{ArcSpec, Counts, Lot, MAIN_ROLE, Manifest, ManifestObject};
 use serde::de::DeserializeOwned;
@@ -293,7 +295,9 @@ mod tests {
         arc.sinks.retain(|sink| sink.role != "rejects" || kind == "convert");
         let lines: Vec<String> = check(&arc)
             .iter()
-            .map(|problem| format!("{}: {}{}", problem.path, problem.message, problem.fix.as_ref().map(|fix| format!(" ({fix})")).unwrap_or_default()))
+            .map(|problem| {
+                format!("{}: {}{}", problem.path, problem.message, problem.fix.as_ref().map(|fix| format!(" ({fix})")).unwrap_or_default())
+            })
             .collect();
         expected.assert_eq(&lines.join("\n"));
     }
@@ -301,15 +305,51 @@ mod tests {
     #[test]
     fn parameters_are_checked() {
         shown("convert", json!({"format": "s3-access", "partitions": ["dt", "hour"]}), expect![[""]]);
-        shown("convert", json!({"formt": 1, "rejectLimitPercent": 101}), expect![[""]]);
-        shown("convert", json!({"format": "s3", "partitions": ["day"], "zstdLevel": 0}), expect![[""]]);
-        shown("query", json!({"sql": "SELECT 1 AS one", "builtin": "error_stats"}), expect![[""]]);
-        shown("query", json!({}), expect![[""]]);
-        shown("query", json!({"builtin": "stats", "schemas": {"other": "s3-access", "main": "s4"}}), expect![[""]]);
-        shown("copy", json!({"filter": {"includes": ["**/*.gz", "a{"]}}), expect![[""]]);
-        shown("exec", json!({"command": []}), expect![[""]]);
-        shown("exec", json!({"command": ["echo", "$.arcNotifyEvent.lott"], "environment": {"A": 1, "B=C": "x"}}), expect![[""]]);
-        shown("glue", json!({}), expect![[""]]);
-        shown("copy", json!([]), expect![[""]]);
+        shown(
+            "convert",
+            json!({"formt": 1, "rejectLimitPercent": 101}),
+            expect![[r#"
+            workload.format: is missing
+            workload.rejectLimitPercent: must be a number from 0 to 100
+            workload.formt: `formt` is no parameter of convert (use format, partitions, rejectLimitPercent, zstdLevel)"#]],
+        );
+        shown(
+            "convert",
+            json!({"format": "s3", "partitions": ["day"], "zstdLevel": 0}),
+            expect![[r#"
+            workload.format: `s3` is no log format (use s3-access)
+            workload.partitions[0]: `day` is no partition key (use dt, hour, time_ymd, lot)
+            workload.zstdLevel: must be a whole number from 1 to 22"#]],
+        );
+        shown(
+            "query",
+            json!({"sql": "SELECT 1 AS one", "builtin": "error_stats"}),
+            expect!["workload: has both `sql` and `builtin` (keep one of them)"],
+        );
+        shown("query", json!({}), expect!["workload.sql: is missing (sql: 'SELECT …' or builtin: 'error_stats')"]);
+        shown(
+            "query",
+            json!({"builtin": "stats", "schemas": {"other": "s3-access", "main": "s4"}}),
+            expect![[r#"
+            workload.builtin: `stats` is no query that comes with the program (use error_stats)
+            workload.schemas.other: `other` is no source of this arc
+            workload.schemas.main: `s4` is no log format: use s3-access, rejects, or {column: type}"#]],
+        );
+        shown(
+            "copy",
+            json!({"filter": {"includes": ["**/*.gz", "a{"]}}),
+            expect!["workload.filter: error parsing glob 'a{': unclosed alternate group; missing '}' (maybe escape '{' with '[{]'?)"],
+        );
+        shown("exec", json!({"command": []}), expect!["workload.command: names no program"]);
+        shown(
+            "exec",
+            json!({"command": ["echo", "$.arcNotifyEvent.lott"], "environment": {"A": 1, "B=C": "x"}}),
+            expect![[r#"
+            workload.command[1]: names a field that events do not have (use $.arcNotifyEvent.dataset.name, $.arcNotifyEvent.dataset.version, $.arcNotifyEvent.dataset.pathURI, $.arcNotifyEvent.lot, $.arcNotifyEvent.manifest)
+            workload.environment.A: must be a variable with a text
+            workload.environment.B=C: must be a variable with a text"#]],
+        );
+        shown("glue", json!({}), expect!["type: `glue` is no type of arc: this worker knows convert, query, copy, exec"]);
+        shown("copy", json!([]), expect!["workload: must be an object"]);
     }
 }

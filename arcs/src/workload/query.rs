@@ -17,11 +17,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Parameter, ParameterKind, Problem, RunInput, SinkFiles, StagedWork, Work, Workload, check_sinks};
-use crate::columns::Kind;
 use crate::committed::CommittedFiles;
+use crate::declared;
 use crate::error::ArcsError;
-use crate::format::{self, FORMATS};
-use crate::lineage::{output_columns, reject_columns};
 use crate::partition::{PartitionKey, Partitioning};
 use crate::read::ObjectProblem;
 use crate::result::{ResultFile, ResultWriter};
@@ -31,19 +29,6 @@ use crate::write::StagedFile;
 
 /// The queries that come with the program.
 static BUILTINS: &[(&str, &str)] = &[("error_stats", include_str!("error_stats.sql"))];
-
-/// The schema of the rejects of a conversion, in `schemas`.
-const REJECTS_SCHEMA: &str = "rejects";
-
-/// Types of columns in `schemas`.
-const TYPES: [(&str, DataType); 6] = [
-    ("string", DataType::Utf8),
-    ("int", DataType::Int32),
-    ("bigint", DataType::Int64),
-    ("double", DataType::Float64),
-    ("boolean", DataType::Boolean),
-    ("date", DataType::Date32),
-];
 
 /// Objects that are looked at side by side.
 const HEADS_IN_FLIGHT: usize = 16;
@@ -91,8 +76,18 @@ impl Workload for Query {
             parameter("sqlFile", ParameterKind::Text, "null", "a file with the query, beside the project file"),
             parameter("builtin", ParameterKind::Text, "null", "a query that comes with the program: error_stats"),
             parameter("partitions", ParameterKind::Texts, r#"["dt"]"#, "partition folders, by the lot's start: dt, hour, time_ymd, lot"),
-            parameter("threads", ParameterKind::Number(THREADS_MAX), "1", "cores; with more than 1, last digits of floating point results may differ between runs"),
-            parameter("schemas", ParameterKind::Object, "{}", "columns of sources that may have no data at all yet: by role a log format, `rejects`, or {column: type}"),
+            parameter(
+                "threads",
+                ParameterKind::Number(THREADS_MAX),
+                "1",
+                "cores; with more than 1, last digits of floating point results may differ between runs",
+            ),
+            parameter(
+                "schemas",
+                ParameterKind::Object,
+                "{}",
+                "columns of sources that may have no data at all yet: by role a log format, `rejects`, or {column: type}",
+            ),
         ];
         PARAMETERS
     }
@@ -105,12 +100,14 @@ impl Workload for Query {
             if arc.sources.iter().all(|source| source.role != *role) {
                 problems.push(Problem::new(at.clone(), format!("`{role}` is no source of this arc")));
             }
-            problems.extend(schema_of(schema).err().map(|message| Problem::new(at, message)));
+            problems.extend(declared::schema_of(schema).err().map(|message| Problem::new(at, message)));
         }
         for (at, key) in arc.workload["partitions"].as_array().into_iter().flatten().enumerate() {
             if key.as_str().and_then(PartitionKey::find).is_none() {
                 let known = PartitionKey::ALL.map(PartitionKey::as_str).join(", ");
-                problems.push(Problem::new(format!("workload.partitions[{at}]"), format!("{key} is no partition key")).fix(format!("use {known}")));
+                problems.push(
+                    Problem::new(format!("workload.partitions[{at}]"), format!("{key} is no partition key")).fix(format!("use {known}")),
+                );
             }
         }
         problems
@@ -232,7 +229,7 @@ async fn empty_table(
     schema: Option<&Value>,
 ) -> Result<Arc<dyn TableProvider>, ArcsError> {
     if let Some(schema) = schema {
-        let schema = schema_of(schema).map_err(|message| ArcsError::Job { message })?;
+        let schema = declared::schema_of(schema).map_err(|message| ArcsError::Job { message })?;
         return Ok(Arc::new(EmptyTable::new(schema)));
     }
     let stores = &input.context.stores;
@@ -245,43 +242,18 @@ async fn empty_table(
             return Ok(Arc::new(files.without_rows()));
         }
     }
-    let message = format!("source `{}` has no data in any lot yet, so its columns are not known; declare them in workload.schemas", source.role);
+    let message =
+        format!("source `{}` has no data in any lot yet, so its columns are not known; declare them in workload.schemas", source.role);
     Err(ArcsError::Job { message })
 }
 
-/// A schema as `schemas` declares it; otherwise what is wrong with it.
-fn schema_of(declared: &Value) -> Result<SchemaRef, String> {
-    let day = Field::new(PartitionKey::Dt.as_str(), DataType::Utf8, true);
-    match declared {
-        Value::String(name) if name == REJECTS_SCHEMA => {
-            Ok(Arc::new(Schema::new(reject_columns().iter().map(|column| column.kind.field(column.name)).collect::<Vec<_>>())))
-        }
-        Value::String(name) => {
-            let known = || FORMATS.iter().map(|format| format.name).collect::<Vec<_>>().join(", ");
-            let format = format::find(name).ok_or_else(|| format!("`{name}` is no log format: use {}, rejects, or {{column: type}}", known()))?;
-            let fields = output_columns(format, &[]).into_iter().map(|column| column.kind.field(column.name));
-            Ok(Arc::new(Schema::new(fields.chain([day]).collect::<Vec<_>>())))
-        }
-        Value::Object(columns) => {
-            let fields: Result<Vec<Field>, String> = columns.iter().map(|(name, kind)| field_of(name, kind)).collect();
-            Ok(Arc::new(Schema::new(fields?)))
-        }
-        _ => Err("must be the name of a log format, or {column: type}".into()),
-    }
-}
-
-fn field_of(name: &str, kind: &Value) -> Result<Field, String> {
-    let kind = kind.as_str().unwrap_or_default();
-    if kind == "timestamp" {
-        return Ok(Kind::Time.field(name));
-    }
-    let found = TYPES.iter().find(|known| known.0 == kind).map(|known| Field::new(name, known.1.clone(), true));
-    let known = || TYPES.iter().map(|known| known.0).collect::<Vec<_>>().join(", ");
-    found.ok_or_else(|| format!("`{kind}` is no type of column `{name}`: use {}, timestamp", known()))
-}
-
 /// Runs the query and stages its rows; `None` where it has none.
-async fn execute(session: &SessionContext, input: &RunInput<'_>, text: &str, keys: &[PartitionKey]) -> Result<Option<StagedFile>, ArcsError> {
+async fn execute(
+    session: &SessionContext,
+    input: &RunInput<'_>,
+    text: &str,
+    keys: &[PartitionKey],
+) -> Result<Option<StagedFile>, ArcsError> {
     let frame = sql::select(session, text).await?;
     if let Some(function) = sql::unrepeatable_function(frame.logical_plan())? {
         let message = format!("{function}() gives other rows when the lot is run again; use the times in the data, or `lot`");

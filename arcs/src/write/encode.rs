@@ -42,6 +42,7 @@ struct Lane {
 }
 
 enum Step {
+    Open(Vec<ArrowColumnWriter>),
     Write(Arc<Batch>),
     Close,
 }
@@ -73,6 +74,16 @@ impl Encoder {
         let lanes = (0..columns).step_by(LANE_COLUMNS).map(lane).collect();
         let file = Mutex::new(FileState { writer: Some(writer), closed: BTreeMap::new(), appended: 0, end: None });
         Ok(Arc::new(Encoder { uri, tasks, failure, factory, lanes, file }))
+    }
+
+    /// Starts a row group.
+    pub(crate) fn open_row_group(self: &Arc<Self>, row_group: usize) -> Result<(), ArcsError> {
+        let fail = |source| ArcsError::Parquet { uri: self.uri.clone(), source };
+        let mut writers = self.factory.create_column_writers(row_group).map_err(fail)?.into_iter();
+        for lane in 0..self.lanes.len() {
+            self.push(lane, Step::Open(writers.by_ref().take(LANE_COLUMNS).collect()));
+        }
+        Ok(())
     }
 
     /// Adds rows to the current row group.
@@ -136,11 +147,8 @@ impl Encoder {
         if self.failure.is_set() {
             return Ok((row_group, writers));
         }
-        if writers.is_empty() {
-            let all = self.factory.create_column_writers(row_group)?;
-            writers = all.into_iter().skip(first_column).take(LANE_COLUMNS).collect();
-        }
         match step {
+            Step::Open(writers) => Ok((row_group, writers)),
             Step::Write(batch) => {
                 for (writer, array) in writers.iter_mut().zip(&batch.columns[first_column..]) {
                     encode(writer, array)?;

@@ -147,6 +147,9 @@ impl Table {
                 self.open.insert(opened)
             }
         };
+        if open.row_group_text_bytes == 0 {
+            open.encoder.open_row_group(open.row_groups)?;
+        }
         open.encoder.write(batch);
         open.facts.add(facts);
         open.row_group_text_bytes += facts.text_bytes;

@@ -32,7 +32,6 @@ impl Audit<'_> {
         let name = produced.dataset.name.as_str();
         let files: Vec<(Lot, &ManifestObject)> =
             manifests.iter().flat_map(|manifest| manifest.objects.iter().map(|object| (manifest.lot_id, object))).collect();
-        let line = self.progress.count(format!("files of {name}"), files.len() as u64);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let is_quick = self.scope.is_quick;
         let stores = self.stores;
@@ -43,7 +42,6 @@ impl Audit<'_> {
         });
         let mut checks = futures::stream::iter(checks).buffered(cores);
         while let Some((lot, checked)) = checks.next().await {
-            line.more(1);
             let (object, wrong) = checked.context("a check ended early")??;
             self.looked.files += 1;
             self.looked.bytes += object.size;

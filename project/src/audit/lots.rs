@@ -7,29 +7,33 @@ use project::{Owner, Produced};
 
 use super::{Audit, mark};
 
+/// What the lots of a dataset looked at so far hold.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    last: Option<Lot>,
+    arrivals: HashMap<u128, Lot>,
+}
+
 impl Audit<'_> {
-    /// Looks at the manifests of one dataset, in the order of lots.
-    pub(super) async fn look_at_lots(&mut self, produced: &Produced, manifests: &[Manifest]) -> anyhow::Result<()> {
-        let name = produced.dataset.name.as_str();
-        let is_boundary = matches!(produced.owner, Owner::Boundary(_));
-        for pair in manifests.windows(2) {
-            self.look_for_gap(produced, pair[0].lot_id, pair[1].lot_id);
+    /// Looks at one manifest; the manifests of a dataset come in the order of lots.
+    pub(super) fn look_at_lot(&mut self, produced: &Produced, manifest: &Manifest, seen: &mut Seen) {
+        let (name, lot) = (produced.dataset.name.as_str(), manifest.lot_id);
+        if let Some(before) = seen.last.replace(lot) {
+            self.look_for_gap(produced, before, lot);
         }
-        let mut seen: HashMap<u128, Lot> = HashMap::new();
-        for manifest in manifests {
-            let lot = manifest.lot_id;
-            if let Some(what) = contradiction(manifest, produced) {
-                self.find(name, Some(lot), what, "restore the commit from a backup; it was not written by this program");
-            }
-            for object in manifest.objects.iter().filter(|_| is_boundary) {
-                self.looked.objects += 1;
-                if let Some(first) = seen.insert(mark(&(&object.uri, &object.etag)), lot) {
-                    let what = format!("{} is in lot {first} too", object.uri);
-                    self.find(name, Some(lot), what, "report it: an object belongs to one lot");
-                }
+        if let Some(what) = contradiction(manifest, produced) {
+            self.find(name, Some(lot), what, "restore the commit from a backup; it was not written by this program");
+        }
+        if !matches!(produced.owner, Owner::Boundary(_)) {
+            return;
+        }
+        self.looked.objects += manifest.objects.len() as u64;
+        for object in &manifest.objects {
+            if let Some(first) = seen.arrivals.insert(mark(&(&object.uri, &object.etag)), lot) {
+                let what = format!("{} is in lot {first} too", object.uri);
+                self.find(name, Some(lot), what, "report it: an object belongs to one lot");
             }
         }
-        Ok(())
     }
 
     fn look_for_gap(&mut self, produced: &Produced, before: Lot, after: Lot) {
@@ -69,4 +73,33 @@ fn contradiction(manifest: &Manifest, produced: &Produced) -> Option<String> {
         sorted.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0].clone())
     };
     is_twice.map(|uri| format!("it lists {uri} twice"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use manifests::{Dataset, LotUnit, ManifestObject};
+
+    fn produced() -> Produced {
+        let dataset = Dataset { name: "a".into(), version: "1".into(), path_uri: "memory:///a/".into() };
+        Produced { dataset, unit: LotUnit::Twelfths, owner: Owner::Boundary("in".into()) }
+    }
+
+    fn manifest(lot: &str, names: &[&str]) -> Manifest {
+        let object = |name: &&str| ManifestObject { uri: format!("memory:///a/{name}"), ..ManifestObject::default() };
+        Manifest::new(produced().dataset, lot.parse().unwrap(), names.iter().map(object).collect())
+    }
+
+    #[test]
+    fn what_contradicts_itself() {
+        let sound = manifest("20260206PT5M120", &["x", "y"]);
+        let empty = Manifest { state: State::Empty, ..sound.clone() };
+        let other = Manifest { uris: vec!["memory:///a/z".into(), "memory:///a/y".into()], ..sound.clone() };
+        let what = |manifest: &Manifest| contradiction(manifest, &produced()).unwrap_or_default();
+        assert_eq!(what(&sound), "");
+        assert_eq!(what(&empty), "it is empty and lists objects");
+        assert_eq!(what(&other), "its objects are not its uris");
+        assert_eq!(what(&manifest("20260206PT5M120", &["x", "x"])), "it lists memory:///a/x twice");
+        assert_eq!(what(&manifest("20260206PT1H010", &["x"])), "it is a lot of Hours, the project file says Twelfths");
+    }
 }

@@ -16,6 +16,7 @@ use manifests::{Lot, Manifest, Stores};
 use project::{Owner, Produced, Project};
 
 use crate::engine::Progress;
+use lots::Seen;
 
 /// Something that is not as promised.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +79,8 @@ pub struct Audit<'a> {
     committed: HashSet<u128>,
 }
 
+/// Manifests held at a time.
+const LOTS_AT_ONCE: usize = 8;
 /// Findings that are kept; more would say no more.
 pub const FINDINGS_MAX: usize = 10_000;
 
@@ -90,18 +93,31 @@ impl<'a> Audit<'a> {
     /// Looks at everything in scope.
     pub async fn run(&mut self) -> anyhow::Result<()> {
         for produced in self.project.produced() {
-            if !self.is_in_scope(&produced) {
-                continue;
-            }
-            let manifests = self.manifests(&produced).await?;
-            self.looked.datasets += 1;
-            self.look_at_lots(&produced, &manifests).await?;
-            if let Owner::Arc { name, role } = &produced.owner {
-                self.look_at_receipts(&produced, name, role, &manifests).await?;
-                self.look_at_files(&produced, &manifests).await?;
+            if self.is_in_scope(&produced) {
+                self.looked.datasets += 1;
+                self.look_at_dataset(&produced).await?;
             }
         }
         self.look_for_strays().await
+    }
+
+    /// Looks at one dataset, a few lots at a time.
+    async fn look_at_dataset(&mut self, produced: &Produced) -> anyhow::Result<()> {
+        let lots: Vec<Lot> = self.stores.lots(&produced.dataset.id()).await?.into_keys().filter(|lot| self.is_lot_in_scope(*lot)).collect();
+        let line = self.progress.count(format!("lots of {}", produced.dataset.name), lots.len() as u64);
+        let mut seen = Seen::default();
+        for lots in lots.chunks(LOTS_AT_ONCE) {
+            let manifests = self.manifests(produced, lots).await?;
+            for manifest in &manifests {
+                self.look_at_lot(produced, manifest, &mut seen);
+            }
+            if let Owner::Arc { name, role } = &produced.owner {
+                self.look_at_receipts(produced, name, role, &manifests).await?;
+                self.look_at_files(produced, &manifests).await?;
+            }
+            line.more(lots.len() as u64);
+        }
+        Ok(())
     }
 
     fn is_in_scope(&self, produced: &Produced) -> bool {
@@ -113,15 +129,13 @@ impl<'a> Audit<'a> {
         self.scope.earliest.is_none_or(|earliest| lot.end() > earliest) && self.scope.latest.is_none_or(|latest| lot.start() < latest)
     }
 
-    /// The latest manifests of the lots in scope; a commit that does not read is a finding.
-    async fn manifests(&mut self, produced: &Produced) -> anyhow::Result<Vec<Manifest>> {
+    /// The latest manifests of some lots; a commit that does not read is a finding.
+    async fn manifests(&mut self, produced: &Produced, lots: &[Lot]) -> anyhow::Result<Vec<Manifest>> {
+        let (stores, dataset) = (self.stores, &produced.dataset);
+        let read = lots.iter().map(|lot| async move { (*lot, stores.latest(dataset, *lot).await) });
         let mut found = Vec::new();
-        let dataset = &produced.dataset;
-        for (lot, _) in self.stores.lots(&dataset.id()).await? {
-            if !self.is_lot_in_scope(lot) {
-                continue;
-            }
-            match self.stores.latest(dataset, lot).await {
+        for (lot, latest) in futures::future::join_all(read).await {
+            match latest {
                 Ok(latest) => found.extend(latest),
                 Err(error) if error.is_transient() => return Err(error.into()),
                 Err(error) => self.find(dataset.name.as_str(), Some(lot), error.to_string(), "restore the file from a backup"),

@@ -31,9 +31,7 @@ impl Audit<'_> {
         manifests: &[Manifest],
     ) -> anyhow::Result<()> {
         let Some(arc) = self.project.arc(arc) else { return Ok(()) };
-        let line = self.progress.count(format!("receipts of {}", produced.dataset.name), manifests.len() as u64);
         for manifest in manifests {
-            line.more(1);
             let (name, lot) = (produced.dataset.name.as_str(), manifest.lot_id);
             let Some(receipt) = &manifest.receipt else {
                 // Another tool's state copy has none.

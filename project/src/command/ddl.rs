@@ -4,15 +4,12 @@
 use std::io::Write;
 
 use arcs::partition::PartitionKey;
-use arrow::datatypes::{DataType, Field, TimeUnit};
-use manifests::{ArcSpec, Stores};
-use parquet::arrow::ParquetRecordBatchStreamBuilder;
-use parquet::arrow::async_reader::ParquetObjectReader;
+use arrow::datatypes::{DataType, TimeUnit};
 use project::{Owner, Produced, Project};
-use serde_json::Value;
 
 use super::lots::find_dataset;
 use super::{Context, Exit, ProjectArgs, Trouble, formats};
+use crate::columns::{self, Known};
 use crate::engine;
 
 /// The longest comment that Athena keeps, in characters.
@@ -62,9 +59,7 @@ fn day(text: &str) -> Result<String, String> {
 struct Table {
     name: String,
     comment: String,
-    /// Name, type, comment.
-    columns: Vec<(String, String, String)>,
-    partitions: Vec<PartitionKey>,
+    known: Known,
     location: String,
     first_day: String,
 }
@@ -84,12 +79,10 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
 
 fn of_format(args: &Args, format: &str, location: &str) -> Result<Table, Trouble> {
     let format = formats::find(format)?;
-    let columns = arcs::output_columns(format, &args.partitions);
     Ok(Table {
         name: table_name(args.table.as_deref().unwrap_or(format.name)),
         comment: format.summary.to_owned(),
-        columns: described(&columns),
-        partitions: args.partitions.clone(),
+        known: columns::of_format(format, &args.partitions),
         location: format!("{}/", location.trim_end_matches('/')),
         first_day: args.first_day.clone(),
     })
@@ -99,90 +92,28 @@ async fn of_dataset(args: &Args) -> anyhow::Result<Table> {
     let file = args.project.clone().ok_or_else(|| Trouble::usage("--dataset needs the project file").next("-p FILE"))?;
     let project = ProjectArgs { project: file, ext_str: args.ext_str.clone() }.load()?;
     let produced = find_dataset(&project, args.dataset.as_deref().unwrap_or_default())?;
-    let arc = producer(&project, &produced)?;
-    let (columns, partitions) = columns(&project, arc, &produced).await?;
+    let arc = producer(&project, &produced)?.to_owned();
+    let known = columns::of_dataset(&project, &engine::open_stores(&project)?, &produced).await?;
+    let unknown = || Trouble::not_found(format!("{} has no file yet that would show its columns", produced.dataset.id()));
     Ok(Table {
         name: table_name(args.table.as_deref().unwrap_or(&produced.dataset.name)),
-        comment: format!("{} by arc {} of {} {}", produced.dataset.id(), arc.id.arc, project.name, project.version),
-        columns,
-        partitions,
+        comment: format!("{} by arc {arc} of {} {}", produced.dataset.id(), project.name, project.version),
+        known: known.ok_or_else(|| unknown().next("arc up --once -p FILE, then again"))?,
         location: produced.dataset.path_uri.clone(),
         first_day: args.first_day.clone(),
     })
 }
 
-/// The arc that writes the dataset; logs as they arrive are no table.
-fn producer<'a>(project: &'a Project, produced: &Produced) -> Result<&'a ArcSpec, Trouble> {
-    let tables = || {
-        let is_arc = |found: &Produced| matches!(found.owner, Owner::Arc { .. });
-        project.produced().into_iter().filter(is_arc).map(|found| found.dataset.name).collect::<Vec<_>>().join(", ")
+/// The name of the arc that writes the dataset; logs as they arrive are no table.
+fn producer<'a>(project: &Project, produced: &'a Produced) -> Result<&'a str, Trouble> {
+    let name = match &produced.owner {
+        Owner::Arc { name, .. } => return Ok(name),
+        Owner::Boundary(name) => name,
     };
-    match &produced.owner {
-        Owner::Arc { name, .. } => project.arc(name).ok_or_else(|| Trouble::not_found(format!("arc `{name}` is not run here"))),
-        Owner::Boundary(name) => {
-            let message = format!("{} is what boundary `{name}` takes in: log objects, not Parquet", produced.dataset.id());
-            Err(Trouble::usage(message).next(format!("--dataset with one of {}", tables())))
-        }
-    }
-}
-
-type Columns = Vec<(String, String, String)>;
-
-async fn columns(project: &Project, arc: &ArcSpec, produced: &Produced) -> anyhow::Result<(Columns, Vec<PartitionKey>)> {
-    let role = match &produced.owner {
-        Owner::Arc { role, .. } => role.as_str(),
-        Owner::Boundary(_) => "",
-    };
-    let format = arc.workload.get("format").and_then(Value::as_str).and_then(arcs::format::find);
-    match (arc.kind.as_str(), format, role) {
-        ("convert", Some(format), manifests::MAIN_ROLE) => {
-            let partitions = partitions_of(arc);
-            Ok((described(&arcs::output_columns(format, &partitions)), partitions))
-        }
-        ("convert", Some(_), _) => Ok((described(&arcs::reject_columns()), Vec::new())),
-        _ => {
-            let stores = engine::open_stores(project)?;
-            let fields = newest_file(&stores, produced).await?;
-            let next = || "arc up --once -p FILE, then again";
-            let fields = fields.ok_or_else(|| Trouble::not_found(format!("{} has no file yet", produced.dataset.id())).next(next()))?;
-            Ok((
-                fields.iter().map(|field| (field.name().clone(), athena_type(field.data_type()), String::new())).collect(),
-                partitions_of(arc),
-            ))
-        }
-    }
-}
-
-fn partitions_of(arc: &ArcSpec) -> Vec<PartitionKey> {
-    match arc.workload.get("partitions").and_then(Value::as_array) {
-        Some(keys) => keys.iter().filter_map(Value::as_str).filter_map(PartitionKey::find).collect(),
-        None => vec![PartitionKey::Dt],
-    }
-}
-
-/// The columns of the newest Parquet file of a dataset; `None` where there is none.
-async fn newest_file(stores: &Stores, produced: &Produced) -> anyhow::Result<Option<Vec<Field>>> {
-    let lots = stores.lots(&produced.dataset.id()).await?;
-    for lot in lots.into_keys().rev() {
-        let manifest = stores.latest(&produced.dataset, lot).await?;
-        let Some(object) = manifest.and_then(|manifest| manifest.objects.into_iter().find(|object| object.uri.ends_with(".parquet")))
-        else {
-            continue;
-        };
-        let located = stores.objects.locate(&object.uri)?;
-        let reader = ParquetObjectReader::new(located.store, located.path);
-        let schema = ParquetRecordBatchStreamBuilder::new(reader).await?.schema().clone();
-        return Ok(Some(schema.fields().iter().map(|field| field.as_ref().clone()).collect()));
-    }
-    Ok(None)
-}
-
-fn described(columns: &[arcs::format::Column]) -> Columns {
-    let comment = |column: &arcs::format::Column| match column.unit {
-        "" => column.meaning.to_owned(),
-        unit => format!("{} ({unit})", column.meaning),
-    };
-    columns.iter().map(|column| (column.name.to_owned(), column.kind.as_str().to_owned(), comment(column))).collect()
+    let is_arc = |found: &Produced| matches!(found.owner, Owner::Arc { .. });
+    let tables: Vec<String> = project.produced().into_iter().filter(is_arc).map(|found| found.dataset.name).collect();
+    let message = format!("{} is what boundary `{name}` takes in: log objects, not Parquet", produced.dataset.id());
+    Err(Trouble::usage(message).next(format!("--dataset with one of {}", tables.join(", "))))
 }
 
 /// The type of a column in Athena's words.
@@ -236,12 +167,13 @@ fn comment(text: &str) -> String {
 }
 
 fn statement(table: &Table) -> String {
-    let column = |(name, kind, meaning): &(String, String, String)| format!("  {} {kind}{}", identifier(name), comment(meaning));
-    let columns: Vec<String> = table.columns.iter().map(column).collect();
+    let column =
+        |column: &columns::Described| format!("  {} {}{}", identifier(&column.name), athena_type(&column.kind), comment(&column.meaning));
+    let columns: Vec<String> = table.known.columns.iter().map(column).collect();
     let mut text = format!("CREATE EXTERNAL TABLE IF NOT EXISTS {} (\n{}\n)\n", identifier(&table.name), columns.join(",\n"));
     text += &format!("COMMENT {}\n", literal(&table.comment));
-    if !table.partitions.is_empty() {
-        let keys: Vec<String> = table.partitions.iter().map(|key| format!("{} string", identifier(key.as_str()))).collect();
+    let keys: Vec<String> = table.known.partitions.iter().map(|key| format!("{} string", identifier(key))).collect();
+    if !keys.is_empty() {
         text += &format!("PARTITIONED BY ({})\n", keys.join(", "));
     }
     text += &format!("STORED AS PARQUET\nLOCATION {}\nTBLPROPERTIES (\n", literal(&table.location));
@@ -251,21 +183,22 @@ fn statement(table: &Table) -> String {
 
 fn properties(table: &Table) -> Vec<(String, String)> {
     let mut properties = vec![("parquet.compression".to_owned(), "ZSTD".to_owned())];
-    if table.partitions.is_empty() {
+    if table.known.partitions.is_empty() {
         return properties;
     }
     properties.push(("projection.enabled".to_owned(), "true".to_owned()));
-    for key in &table.partitions {
-        let settings = projection(*key, &table.first_day);
-        properties.extend(settings.into_iter().map(|(name, value)| (format!("projection.{}.{name}", key.as_str()), value)));
+    for key in &table.known.partitions {
+        let settings = projection(key, &table.first_day);
+        properties.extend(settings.into_iter().map(|(name, value)| (format!("projection.{key}.{name}"), value)));
     }
-    let folders: String = table.partitions.iter().map(|key| format!("{0}=${{{0}}}/", key.as_str())).collect();
+    let folders: String = table.known.partitions.iter().map(|key| format!("{key}=${{{key}}}/")).collect();
     properties.push(("storage.location.template".to_owned(), format!("{}{folders}", table.location)));
     properties
 }
 
-/// How Athena finds the values of a key by itself. Lots have to be named in the query: there are too many to try.
-fn projection(key: PartitionKey, first_day: &str) -> Vec<(&'static str, String)> {
+/// How Athena finds the values of a key by itself. Other keys, such as lots, have to be named in the query: there are
+/// too many to try.
+fn projection(key: &str, first_day: &str) -> Vec<(&'static str, String)> {
     let date = |format: &str, first: String| {
         vec![
             ("type", "date".to_owned()),
@@ -275,19 +208,20 @@ fn projection(key: PartitionKey, first_day: &str) -> Vec<(&'static str, String)>
             ("interval.unit", "DAYS".to_owned()),
         ]
     };
-    match key {
-        PartitionKey::Dt => date("yyyy-MM-dd", first_day.to_owned()),
-        PartitionKey::TimeYmd => date("yyyyMMdd", first_day.replace('-', "")),
-        PartitionKey::Hour => {
+    match PartitionKey::find(key) {
+        Some(PartitionKey::Dt) => date("yyyy-MM-dd", first_day.to_owned()),
+        Some(PartitionKey::TimeYmd) => date("yyyyMMdd", first_day.replace('-', "")),
+        Some(PartitionKey::Hour) => {
             vec![("type", "integer".to_owned()), ("range", "0,23".to_owned()), ("digits", "2".to_owned())]
         }
-        PartitionKey::Lot => vec![("type", "injected".to_owned())],
+        Some(PartitionKey::Lot) | None => vec![("type", "injected".to_owned())],
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::columns::Described;
     use expect_test::expect;
 
     #[test]
@@ -295,21 +229,49 @@ mod tests {
         let table = Table {
             name: table_name("Access-Logs; DROP"),
             comment: "it's\n\\ over".into(),
-            columns: vec![("na`me".into(), "string".into(), "x' y".repeat(100)), ("n".into(), "bigint".into(), String::new())],
-            partitions: vec![PartitionKey::Dt, PartitionKey::Hour],
+            known: Known {
+                columns: vec![
+                    Described { name: "na`me".into(), kind: DataType::Utf8, meaning: "x' y".repeat(100) },
+                    Described { name: "n".into(), kind: DataType::Int64, meaning: String::new() },
+                ],
+                partitions: vec!["dt".into(), "hour".into()],
+            },
             location: "s3://bucket/it's/".into(),
             first_day: "2023-07-17".into(),
         };
-        expect![[r#""#]].assert_eq(&statement(&table));
+        expect![[r#"
+            CREATE EXTERNAL TABLE IF NOT EXISTS `access_logs__drop` (
+              `na``me` string COMMENT 'x\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' yx\' ',
+              `n` bigint
+            )
+            COMMENT 'it\'s \\ over'
+            PARTITIONED BY (`dt` string, `hour` string)
+            STORED AS PARQUET
+            LOCATION 's3://bucket/it\'s/'
+            TBLPROPERTIES (
+              'parquet.compression' = 'ZSTD',
+              'projection.enabled' = 'true',
+              'projection.dt.type' = 'date',
+              'projection.dt.format' = 'yyyy-MM-dd',
+              'projection.dt.range' = '2023-07-17,NOW+1DAYS',
+              'projection.dt.interval' = '1',
+              'projection.dt.interval.unit' = 'DAYS',
+              'projection.hour.type' = 'integer',
+              'projection.hour.range' = '0,23',
+              'projection.hour.digits' = '2',
+              'storage.location.template' = 's3://bucket/it\'s/dt=${dt}/hour=${hour}/'
+            );
+        "#]].assert_eq(&statement(&table));
     }
 
     #[test]
     fn every_format_is_a_table() {
         for format in arcs::format::FORMATS {
-            for (name, kind, comment) in described(&arcs::output_columns(format, &PartitionKey::ALL)) {
-                assert!(["string", "binary", "int", "bigint", "timestamp"].contains(&kind.as_str()), "{name} {kind}");
-                assert!(comment.chars().count() <= COMMENT_CHARACTERS_MAX, "{name}: {comment}");
-                assert!(PartitionKey::find(&name).is_none(), "{name} is a partition and a column");
+            for column in columns::of_format(format, &PartitionKey::ALL).columns {
+                let kind = athena_type(&column.kind);
+                assert!(["string", "binary", "int", "bigint", "timestamp"].contains(&kind.as_str()), "{} {kind}", column.name);
+                assert!(column.meaning.chars().count() <= COMMENT_CHARACTERS_MAX, "{}: {}", column.name, column.meaning);
+                assert!(PartitionKey::find(&column.name).is_none(), "{} is a partition and a column", column.name);
             }
         }
     }

@@ -212,8 +212,56 @@ mod tests {
     #[test]
     fn a_row_and_rejects() {
         let format = formats::find("s3-access").unwrap();
-        check(format.examples[0].as_bytes(), expect![[r#""#]]);
-        check(b"owner bucket [no time] 1.2.3.4 \x1b[2J\n\nshort", expect![[r#""#]]);
+        check(
+            format.examples[0].as_bytes(),
+            expect![[r#"
+            line 1: row
+              bucket_owner         7cd47ef2be
+              bucket               lake
+              time                 2026-02-06T00:00:38Z
+              remote_ip            192.0.2.3
+              requester            7cd47ef2be
+              request_id           3E57427F3EXAMPLE
+              operation            REST.GET.OBJECT
+              key                  a%2520b.txt
+              request_uri          GET /lake/a%20b.txt HTTP/1.1
+              http_status          200
+              bytes_sent           113 bytes
+              object_size          113 bytes
+              total_time           7 ms
+              turn_around_time     5 ms
+              user_agent           curl/8.5.0
+              host_id              s9lzHYrFp76ZVxRcpX9=
+              signature_version    SigV4
+              cipher_suite         ECDHE-RSA-AES128-GCM-SHA256
+              authentication_type  AuthHeader
+              host_header          lake.s3.us-west-1.amazonaws.com
+              tls_version          TLSv1.2
+              access_point_arn     arn:aws:s3:us-west-1:123456789012:accesspoint/ap
+              acl_required         Yes
+              source_region        us-west-1
+              key_decoded          a b.txt
+              null: error_code, referrer, version_id
+
+            1 line, 0 rejects
+        "#]],
+        );
+        check(
+            b"owner bucket [no time] 1.2.3.4 \x1b[2J\n\nshort",
+            expect![[r#"
+            line 1: reject at byte 13: the line ends in its time
+              owner bucket [no time] 1.2.3.4 \u{1b}[2J
+                           ^
+
+            line 2: blank
+
+            line 3: reject at byte 5: the line ends before its request URI
+              short
+                   ^
+
+            3 lines, 2 rejects
+        "#]],
+        );
     }
 
     #[test]
@@ -223,7 +271,13 @@ mod tests {
             let text = pointed(&line, at);
             assert!(text.lines().all(|line| line.chars().count() <= SHOWN_CHARACTERS + 4), "{text}");
         }
-        expect![[r#""#]].assert_eq(&(pointed("short line", 6) + &pointed("\u{1b}[2Jé\n", 4)));
+        expect![[r#"
+              short line
+                    ^
+              \u{1b}[2Jé\n
+                       ^
+        "#]]
+        .assert_eq(&(pointed("short line", 6) + &pointed("\u{1b}[2Jé\n", 4)));
     }
 
     #[test]
@@ -241,6 +295,11 @@ mod tests {
         let format = formats::find("s3-access").unwrap();
         let mut bytes = Vec::new();
         list(format, &b"short\n\n"[..], &mut bytes, Output::Csv).unwrap();
-        expect![[r#""#]].assert_eq(&String::from_utf8(bytes).unwrap().replace('\r', ""));
+        expect![[r#"
+            line,outcome,column,value,byte,reason
+            1,reject,,,5,the line ends before its request URI
+            2,blank,,,,
+        "#]]
+        .assert_eq(&String::from_utf8(bytes).unwrap().replace('\r', ""));
     }
 }

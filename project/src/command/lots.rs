@@ -168,12 +168,23 @@ mod tests {
     fn a_dataset_in_one_row() {
         let lots = entries(&[("20230717PT5M010", State::Complete), ("20230717PT5M011", State::Empty), ("20230717PT5M013", State::Partial)]);
         let rows = vec![summed(&produced(), &lots, Output::Table), summed(&produced(), &BTreeMap::new(), Output::Table)];
-        expect![[r#""#]].assert_eq(&output::table(&SUMMED_TABLE, &rows, Some(80)));
+        expect![[r#"
+            dataset  earliest         latest           lots
+            ─────────────────────────────────────────────────────────────────────────────
+            logs/1   20230717PT5M010  20230717PT5M013  1 complete, 1 empty, 1 partial, 1
+                                                       missing
+            logs/1                                     none yet
+        "#]]
+        .assert_eq(&output::table(&SUMMED_TABLE, &rows, Some(80)));
         let mut bytes = Vec::new();
         let mut listing = output::Listing::new(&mut bytes, Output::Csv, &SUMMED).unwrap();
         listing.push(summed(&produced(), &lots, Output::Csv)).unwrap();
         listing.finish().unwrap();
-        expect![[r#""#]].assert_eq(&String::from_utf8(bytes).unwrap().replace('\r', ""));
+        expect![[r#"
+            dataset,earliest,latest,lots,complete,empty,partial,removed,missing
+            logs/1,20230717PT5M010,20230717PT5M013,3,1,1,1,0,1
+        "#]]
+        .assert_eq(&String::from_utf8(bytes).unwrap().replace('\r', ""));
     }
 
     #[tokio::test]
@@ -186,6 +197,13 @@ mod tests {
         let window = Window::all();
         let lots = found(&stores, &produced(), &window).await.unwrap();
         let rows = listed(&stores, &produced(), &lots).await.unwrap();
-        expect![[r#""#]].assert_eq(&output::table(&LISTED, &rows, Some(100)));
+        expect![[r#"
+            dataset  lot              state     generation  objects  bytes
+            ───────────────────────────────────────────────────────────────
+            logs/1   20230717PT5M010  complete           1        1      7
+            logs/1   20230717PT5M011  missing
+            logs/1   20230717PT5M012  empty              1        0      0
+        "#]]
+        .assert_eq(&output::table(&LISTED, &rows, Some(100)));
     }
 }

@@ -141,8 +141,14 @@ fn find(project: &Project, table: &str) -> Option<Produced> {
     project.produced().into_iter().find(|found| found.dataset.name == table || table_name(&found.dataset.name) == table_name(table))
 }
 
+/// The tables that can hold rows: what boundaries take in is not Parquet.
+fn readable(project: &Project) -> Vec<String> {
+    let is_readable = |found: &Produced| !matches!(found.owner, Owner::Boundary(_));
+    project.produced().iter().filter(|found| is_readable(found)).map(|found| table_name(&found.dataset.name)).collect()
+}
+
 fn unknown_table(project: &Project, table: &str) -> Trouble {
-    let names: Vec<String> = project.produced().iter().map(|found| table_name(&found.dataset.name)).collect();
+    let names = readable(project);
     let similar = names.iter().max_by(|a, b| strsim::jaro_winkler(a, table).total_cmp(&strsim::jaro_winkler(b, table)));
     let next = similar.filter(|name| strsim::jaro_winkler(name, table) > 0.7).map(|name| format!("FROM {name}"));
     let known = Trouble::not_found(format!("there is no table `{table}`; there are: {}", names.join(", ")));
@@ -160,8 +166,7 @@ struct Tables {
 #[async_trait::async_trait]
 impl SchemaProvider for Tables {
     fn table_names(&self) -> Vec<String> {
-        let is_readable = |found: &Produced| !matches!(found.owner, Owner::Boundary(_));
-        self.project.produced().iter().filter(|found| is_readable(found)).map(|found| table_name(&found.dataset.name)).collect()
+        readable(&self.project)
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {

@@ -48,7 +48,7 @@ pub async fn run(files: &Files<'_>, context: &Context) -> anyhow::Result<Exit> {
     let started = Instant::now();
     let format = known_format(files.format)?;
     let objects = engine::local_objects();
-    let sources = sources(&objects, files.inputs)?;
+    let (sources, folders) = sources(&objects, files.inputs)?;
     let main = target(&objects, files.sink)?;
     let rejects = below(&main);
     let held = Held::list(&main).await?;
@@ -73,7 +73,7 @@ pub async fn run(files: &Files<'_>, context: &Context) -> anyhow::Result<Exit> {
     let published = staged.publish().await?;
     held.remove_others(lot, &published).await?;
     tell(&problems, context);
-    let state = state(&counts, !problems.is_empty());
+    let state = state(&counts, !(problems.is_empty() && folders.is_empty()));
     print(lot, state, &counts, started.elapsed().as_secs_f64(), &published, &main, context)?;
     let is_past_limit = counts.rejected * 100 > REJECT_LIMIT_PERCENT * counts.lines;
     Ok(if state == State::Partial || is_past_limit { Exit::Partial } else { Exit::Done })
@@ -88,20 +88,32 @@ fn known_format(name: &str) -> Result<&'static Format, Trouble> {
     })
 }
 
-/// The files, each once, in the order given; those of one glob by name.
-fn sources(objects: &ObjectStores, inputs: &[String]) -> anyhow::Result<Vec<SourceObject>> {
+/// The files, each once, in the order given; those of one glob by name. Folders are told and left out.
+fn sources(objects: &ObjectStores, inputs: &[String]) -> anyhow::Result<(Vec<SourceObject>, Vec<PathBuf>)> {
     let mut seen = std::collections::HashSet::new();
-    let mut sources = Vec::new();
+    let (mut sources, mut folders) = (Vec::new(), Vec::new());
     for input in inputs {
         for path in expand(input)? {
             let path = std::path::absolute(&path)?;
             let path = path.canonicalize().unwrap_or(path);
-            if seen.insert(path.clone()) {
-                sources.push(source(objects, &path)?);
+            if !seen.insert(path.clone()) {
+                continue;
+            }
+            match path.is_dir() {
+                true => folders.push(path),
+                false => sources.push(source(objects, &path)?),
             }
         }
     }
-    Ok(sources)
+    for folder in &folders {
+        let shown = folder.display().to_string();
+        let message = format!("{} is a folder, not a file", escape(&shown));
+        if sources.is_empty() {
+            return Err(Trouble::usage(message).next(format!("--input '{shown}/*'")).into());
+        }
+        eprintln!("{message}: it is left out; --input '{}/*' reads what is in it", escape(&shown));
+    }
+    Ok((sources, folders))
 }
 
 /// The files that an argument names: itself where there is such a file, else what matches it.

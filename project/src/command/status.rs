@@ -8,7 +8,7 @@ use boundary::{Dispatcher, Standing, Worker};
 use chrono::TimeDelta;
 use manifests::{ArcSpec, ArcState, Lot, MemoryBus};
 
-use super::window::{Window, WindowArgs};
+use super::window::WindowArgs;
 use super::{Context, Exit, ProjectArgs, run::find_arc};
 use crate::engine::{self, Engine};
 use crate::output::{self, Cell, Output, escape};
@@ -164,6 +164,13 @@ mod tests {
         ];
         let lots = standings.into_iter().map(|(lot, standing)| (lot.parse().unwrap(), standing)).collect();
         let rows = vec![told(&(&arc, lots)), told(&(&arc, BTreeMap::new()))];
-        expect![[r#""#]].assert_eq(&output::table(&["arc", "type", "earliest", "latest", "lots"], &rows, Some(80)));
+        expect![[r#"
+            arc      type     earliest         latest           lots
+            ─────────────────────────────────────────────────────────────────────────────
+            convert  convert  20230717PT5M010  20230717PT5M013  1 complete, 1 partial, 1
+                                                                waiting, 1 failed
+            convert  convert                                    none yet
+        "#]]
+        .assert_eq(&output::table(&["arc", "type", "earliest", "latest", "lots"], &rows, Some(80)));
     }
 }

@@ -47,7 +47,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
 
 /// How the program ends after so much work.
 pub fn exit(summary: &Summary) -> Exit {
-    match (summary.failures, summary.doubtful) {
+    match (summary.failures, summary.doubtful + summary.refused) {
         (0, 0) => Exit::Done,
         (0, _) => Exit::Partial,
         _ => Exit::Failed,
@@ -81,6 +81,9 @@ fn tell(summary: &Summary) {
         if *waiting > 0 {
             eprintln!("{boundary}: {waiting} objects wait; lot {open} closes at {}", open.end().format("%Y-%m-%dT%H:%M:%SZ"));
         }
+    }
+    if summary.refused > 0 {
+        eprintln!("{} files are not taken until somebody renames them or makes them readable: see the warnings", summary.refused);
     }
     if summary.doubtful > 0 {
         eprintln!("{} runs are partial or rejected more than they may: arc status says which", summary.doubtful);

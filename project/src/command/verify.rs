@@ -6,6 +6,7 @@ use manifests::ArcSpec;
 use project::{Placement, Problem, Project, ProjectError};
 
 use super::{Context, Exit, ProjectArgs};
+use crate::columns;
 use crate::output::{self, Cell, Output, escape};
 
 /// Arguments of `arc verify`.
@@ -17,7 +18,7 @@ pub struct Args {
 
 /// Judges the file; problems go to stdout as a listing.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
-    match args.project.read()? {
+    match with_queries(args.project.read()?, &args.project).await {
         Ok(project) => {
             describe(&project, context.output)?;
             if !context.quiet {
@@ -32,6 +33,23 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
             Ok(Exit::Usage)
         }
         Err(error) => Err(super::usage(error).into()),
+    }
+}
+
+/// Also plans every query over the columns of its sources, as far as they are known from the file.
+async fn with_queries(read: Result<Project, ProjectError>, args: &ProjectArgs) -> Result<Project, ProjectError> {
+    let project = read?;
+    let mut problems = Vec::new();
+    for arc in &project.arcs {
+        if let Some(Err(error)) = columns::planned(&project, arc).await {
+            let listed = project.document["arcs"].as_array().into_iter().flatten();
+            let at = listed.zip(0..).find(|(found, _)| found["name"] == arc.id.arc.as_str()).map_or(0, |(_, at)| at);
+            problems.push(Problem { path: format!("arcs[{at}].workload.sql"), message: error.to_string(), fix: None });
+        }
+    }
+    match problems.is_empty() {
+        true => Ok(project),
+        false => Err(ProjectError::Problems { path: args.project.display().to_string(), problems }),
     }
 }
 
@@ -119,6 +137,19 @@ mod tests {
         let origin = project::Origin::File(folder.join("s3-access-logs.jsonnet"));
         let project = project::load(&origin, &[], std::path::Path::new("/")).unwrap();
         let text = pipeline(&project).replace(&folder.display().to_string(), "…");
-        expect![[r#""#]].assert_eq(&text);
+        expect![[r#"
+            s3-access-logs 1 on file://…/lake
+
+            incoming (boundary, Twelfths)  file://…/incoming/
+            └─ s3-access-logs/1
+               └─ toParquet (convert, Twelfths)
+                  ├─ s3-access-rejects/1
+                  └─ s3-access-parquet/1
+                     ├─ countErrors (query, Twelfths)
+                     │  └─ s3-access-errors/1
+                     └─ hourlyReport (query, Hours)
+                        └─ s3-access-hourly/1
+        "#]]
+        .assert_eq(&text);
     }
 }

@@ -48,7 +48,7 @@ pub struct Options {
 /// What was done until the end.
 #[derive(Debug, Default)]
 pub struct Summary {
-    /// The runs, as far as they are remembered.
+    /// The runs of `--once`, as far as they are remembered.
     pub ran: Vec<Ran>,
     /// Lots that boundaries committed.
     pub lots: usize,
@@ -60,6 +60,8 @@ pub struct Summary {
     pub doubtful: usize,
     /// For each boundary: its name, what waits there, the open lot.
     pub waiting: Vec<(String, usize, Lot)>,
+    /// Files that no boundary can take until they are renamed or made readable; the log says which.
+    pub refused: usize,
 }
 
 /// The boundaries and the dispatcher of a project.
@@ -79,7 +81,6 @@ pub async fn up(engine: &Engine, options: &Options, mut stop: Stop) -> anyhow::R
         if options.once || stop.is_asked() {
             return Ok(summary);
         }
-        summary.ran.truncate(REMEMBERED_MAX);
         wait(next, &edge.wake, &mut stop).await;
         if stop.is_asked() {
             return Ok(summary);
@@ -136,6 +137,7 @@ impl Edge {
         let mut next = now + TimeDelta::seconds(POLL_SECONDS);
         let mut committed = 0;
         summary.waiting.clear();
+        summary.refused = 0;
         for boundary in &mut self.boundaries {
             let (name, arrival) = (boundary.spec().name.clone(), boundary.spec().arrival);
             match boundary.tick(now).await {
@@ -147,6 +149,7 @@ impl Edge {
                 }
                 Err(error) => fail(options, summary, &format!("boundary {name}: {error}")),
             }
+            summary.refused += boundary.refused();
         }
         summary.lots += committed;
         (next, committed)
@@ -231,8 +234,34 @@ async fn run_all(engine: &Engine, options: &Options, stop: &Stop, due: Vec<DueRu
         }
         summary.failures += usize::from(matches!(ran.outcome, Outcome::Failed { .. }));
         summary.doubtful += usize::from(ran.is_doubtful());
-        if summary.ran.len() < REMEMBERED_MAX {
+        if options.once && summary.ran.len() < REMEMBERED_MAX {
             summary.ran.push(ran);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use boundary::Why;
+    use manifests::RunPlan;
+
+    #[test]
+    fn a_run_that_comes_back_for_ever_has_to_wait() {
+        let lot: Lot = "20260206PT5M120".parse().unwrap();
+        let run = |arc| DueRun { arc, plan: RunPlan { lot, sources: vec![], replay: false }, why: Why::New };
+        let mut begun = HashMap::new();
+        assert_eq!((0..100).filter(|_| is_to_begin(&mut begun, &run(0))).count(), BEGINNINGS_MAX as usize);
+        assert!(is_to_begin(&mut begun, &run(1)), "it holds up no other arc");
+    }
+
+    #[test]
+    fn what_settles_is_looked_at_soon() {
+        let lot: Lot = "20260206PT5M120".parse().unwrap();
+        let ticked = |waiting| Ticked { committed: vec![], waiting, open: lot, next: lot.end() };
+        let soon = lot.start() + TimeDelta::seconds(POLL_WAITING_SECONDS);
+        assert_eq!(look_again(&ticked(1), EventArrival::Infrequent, lot.start()), soon);
+        assert_eq!(look_again(&ticked(0), EventArrival::Infrequent, lot.start()), lot.end());
+        assert_eq!(look_again(&ticked(1), EventArrival::Frequent, lot.start()), lot.end());
     }
 }

@@ -123,7 +123,10 @@ fn add_schemas(arcs: &mut [ArcSpec]) {
 
 /// Reports what the arc's workload says of its parameters.
 fn check_workload(arc: &ArcSpec, drafts: &[DraftArc], problems: &Problems) {
-    let is_it = |draft: &&DraftArc| draft.name == arc.id.arc && draft.kind.is_some() && draft.is_local;
+    if arc.sinks.iter().all(|sink| sink.role != MAIN_ROLE) {
+        return;
+    }
+    let is_it = |draft: &&DraftArc| draft.name == arc.id.arc && draft.kind == Some(arc.kind.as_str()) && draft.is_local;
     let Some(draft) = drafts.iter().find(is_it) else { return };
     for found in arcs::workload::check(arc) {
         let path = format!("{}.{}", draft.path, found.path);

@@ -95,7 +95,12 @@ fn ten_mistakes_show_ten_problems() {
 
 #[test]
 fn a_dataset_has_one_owner() {
-    check(|file| file["arcs"][0]["sinks"]["main"]["name"] = "logs".into(), expect![[r#""#]]);
+    check(
+        |file| file["arcs"][0]["sinks"]["main"]["name"] = "logs".into(),
+        expect![[r#"
+        arcs[0].sinks.main: logs/1 already belongs to boundary `in` (boundaries[0].dataset) [give this one another name or version]
+    "#]],
+    );
 }
 
 #[test]
@@ -328,10 +333,10 @@ proptest! {
         let (mut document, mut found) = (good(), Vec::new());
         places(&document, String::new(), &mut found);
         let place = &found[place.index(found.len())];
-        if let Some((parent, key)) = place.rsplit_once('/') {
-            if let Some(Value::Object(map)) = document.pointer_mut(parent) {
-                map.remove(key);
-            }
+        if let Some((parent, key)) = place.rsplit_once('/')
+            && let Some(Value::Object(map)) = document.pointer_mut(parent)
+        {
+            map.remove(key);
         }
         let _ = judge(document, Path::new("/"));
     }

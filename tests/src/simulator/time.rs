@@ -63,7 +63,7 @@ impl VirtualTime {
     /// something that never comes.
     pub(crate) async fn run(&self, mut processes: Vec<Pin<Box<dyn Future<Output = ()> + '_>>>, until: TimeDelta) -> bool {
         let end = self.now() + until;
-        let mut idle = 0;
+        let mut idle = 0usize;
         while !processes.is_empty() {
             let before = self.with(|state| state.numbers);
             let mut context = Context::from_waker(Waker::noop());
@@ -79,7 +79,7 @@ impl VirtualTime {
                 // Somebody waits for a thread of the runtime.
                 tokio::time::sleep(std::time::Duration::from_micros(100)).await;
             }
-            if idle % 2 == 0 && !self.advance() && idle > IDLE_POLLS_MAX {
+            if idle.is_multiple_of(2) && !self.advance() && idle > IDLE_POLLS_MAX {
                 return false;
             }
             if self.now() > end {

@@ -118,12 +118,27 @@ impl World {
         let open = |stores| Stores::below(stores, "memory:///lake").expect("a path in memory");
         let bus = Arc::new(SimBus { inner: Arc::new(MemoryBus::default()), dice: dice.clone() });
         let arrival = if dice.roll(3) == 0 { EventArrival::Infrequent } else { EventArrival::Frequent };
-        World { stores: open(faulty), sound: open(plain), bus, boundary: boundary(arrival), arcs: arcs(), replaces: seed % 5 == 0, time, dice, store }
+        World {
+            stores: open(faulty),
+            sound: open(plain),
+            bus,
+            boundary: boundary(arrival),
+            arcs: arcs(),
+            replaces: seed.is_multiple_of(5),
+            time,
+            dice,
+            store,
+        }
     }
 
     pub(crate) fn summary(&self) -> Summary {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Summary { calls: read(&self.dice.calls), faults: read(&self.dice.faults), crashes: read(&self.dice.crashes), commits: self.store.commits() }
+        Summary {
+            calls: read(&self.dice.calls),
+            faults: read(&self.dice.faults),
+            crashes: read(&self.dice.crashes),
+            commits: self.store.commits(),
+        }
     }
 }
 

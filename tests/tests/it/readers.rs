@@ -61,7 +61,11 @@ fn three_readers_see_what_was_put_in() {
     let folder = tempfile::tempdir().expect("a folder");
     let (input, sink) = (folder.path().join("in.log"), folder.path().join("out"));
     std::fs::write(&input, lines()).expect("input is written");
-    let run = arc(&["run", "--format", "s3-access", "--lot", "20251231PT5M000", "--output", "json", "--input"]).arg(&input).arg("--sink").arg(&sink).output();
+    let run = arc(&["run", "--format", "s3-access", "--lot", "20251231PT5M000", "--output", "json", "--input"])
+        .arg(&input)
+        .arg("--sink")
+        .arg(&sink)
+        .output();
     let run = run.expect("arc starts");
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
     let seen: Vec<Seen> = ["duckdb", "pyarrow", "spark"].iter().filter_map(|engine| see(engine, &sink)).collect();

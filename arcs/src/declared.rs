@@ -1,0 +1,56 @@
+//! Columns that a project file declares for a source that may have no data yet: JSON flows in, a schema flows out.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use serde_json::Value;
+
+use crate::columns::Kind;
+use crate::format::{self, FORMATS};
+use crate::lineage::{output_columns, reject_columns};
+use crate::partition::PartitionKey;
+
+/// The schema of the rejects of a conversion, where a schema is declared.
+const REJECTS_SCHEMA: &str = "rejects";
+
+/// Types of declared columns where a schema is declared.
+const TYPES: [(&str, DataType); 6] = [
+    ("string", DataType::Utf8),
+    ("int", DataType::Int32),
+    ("bigint", DataType::Int64),
+    ("double", DataType::Float64),
+    ("boolean", DataType::Boolean),
+    ("date", DataType::Date32),
+];
+
+/// A schema as `schemas` declares it; otherwise what is wrong with it.
+pub(crate) fn schema_of(declared: &Value) -> Result<SchemaRef, String> {
+    let day = Field::new(PartitionKey::Dt.as_str(), DataType::Utf8, true);
+    match declared {
+        Value::String(name) if name == REJECTS_SCHEMA => {
+            Ok(Arc::new(Schema::new(reject_columns().iter().map(|column| column.kind.field(column.name)).collect::<Vec<_>>())))
+        }
+        Value::String(name) => {
+            let known = || FORMATS.iter().map(|format| format.name).collect::<Vec<_>>().join(", ");
+            let format =
+                format::find(name).ok_or_else(|| format!("`{name}` is no log format: use {}, rejects, or {{column: type}}", known()))?;
+            let fields = output_columns(format, &[]).into_iter().map(|column| column.kind.field(column.name));
+            Ok(Arc::new(Schema::new(fields.chain([day]).collect::<Vec<_>>())))
+        }
+        Value::Object(columns) => {
+            let fields: Result<Vec<Field>, String> = columns.iter().map(|(name, kind)| field_of(name, kind)).collect();
+            Ok(Arc::new(Schema::new(fields?)))
+        }
+        _ => Err("must be the name of a log format, or {column: type}".into()),
+    }
+}
+
+fn field_of(name: &str, kind: &Value) -> Result<Field, String> {
+    let kind = kind.as_str().unwrap_or_default();
+    if kind == "timestamp" {
+        return Ok(Kind::Time.field(name));
+    }
+    let found = TYPES.iter().find(|known| known.0 == kind).map(|known| Field::new(name, known.1.clone(), true));
+    let known = || TYPES.iter().map(|known| known.0).collect::<Vec<_>>().join(", ");
+    found.ok_or_else(|| format!("`{kind}` is no type of column `{name}`: use {}, timestamp", known()))
+}

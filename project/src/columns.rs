@@ -1,0 +1,182 @@
+//! The columns of a dataset, before and after it has data: a checked project and its stores flow in, columns flow out.
+//! Data is read only as far as the footer of one file.
+
+use std::sync::Arc;
+
+use arcs::committed::CommittedFiles;
+use arcs::format::{Column, Format};
+use arcs::partition::PartitionKey;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::TableReference;
+use datafusion::datasource::empty::EmptyTable;
+use datafusion::prelude::SessionContext;
+use manifests::{ArcSpec, Dataset, MAIN_ROLE, ManifestObject, Stores};
+use project::{Owner, Produced, Project};
+use serde_json::Value;
+
+/// What is known of a table.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// The columns of its files.
+    pub columns: Vec<Described>,
+    /// Names of its partition folders, outermost first.
+    pub partitions: Vec<String>,
+}
+
+/// A column with what is known of its meaning.
+#[derive(Clone, Debug)]
+pub struct Described {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub kind: DataType,
+    /// What it means and its unit; empty where nobody said.
+    pub meaning: String,
+}
+
+impl From<&Column> for Described {
+    fn from(column: &Column) -> Described {
+        let meaning = match column.unit {
+            "" => column.meaning.to_owned(),
+            unit => format!("{} ({unit})", column.meaning),
+        };
+        Described { name: column.name.to_owned(), kind: column.kind.data_type(), meaning }
+    }
+}
+
+impl From<&Field> for Described {
+    fn from(field: &Field) -> Described {
+        Described { name: field.name().clone(), kind: field.data_type().clone(), meaning: String::new() }
+    }
+}
+
+/// What a conversion of `format` writes.
+pub fn of_format(format: &Format, partitions: &[PartitionKey]) -> Known {
+    let columns = arcs::output_columns(format, partitions).iter().map(Described::from).collect();
+    Known { columns, partitions: partitions.iter().map(|key| key.as_str().to_owned()).collect() }
+}
+
+/// The columns of a dataset: from the format that was converted, else from its newest file, else from the query that
+/// will make it. `None` where nothing of that tells.
+pub async fn of_dataset(project: &Project, stores: &Stores, produced: &Produced) -> anyhow::Result<Option<Known>> {
+    let Some((arc, role)) = producer(project, produced) else { return Ok(None) };
+    if let Some(known) = converted(arc, role) {
+        return Ok(Some(known));
+    }
+    if let Some(known) = newest_file(stores, &produced.dataset).await? {
+        return Ok(Some(known));
+    }
+    let columns = planned(project, arc).await.transpose()?;
+    let known = |schema: SchemaRef| Known { columns: described(&schema, &[]), partitions: names(&partitions_of(arc)) };
+    Ok(columns.map(known))
+}
+
+fn producer<'a>(project: &'a Project, produced: &'a Produced) -> Option<(&'a ArcSpec, &'a str)> {
+    match &produced.owner {
+        Owner::Arc { name, role } => Some((project.arc(name)?, role)),
+        Owner::Boundary(_) => None,
+    }
+}
+
+fn converted(arc: &ArcSpec, role: &str) -> Option<Known> {
+    let format = arc.workload.get("format").and_then(Value::as_str).and_then(arcs::format::find);
+    let format = format.filter(|_| arc.kind == "convert")?;
+    if role == MAIN_ROLE {
+        return Some(of_format(format, &partitions_of(arc)));
+    }
+    Some(Known { columns: arcs::reject_columns().iter().map(Described::from).collect(), partitions: Vec::new() })
+}
+
+fn partitions_of(arc: &ArcSpec) -> Vec<PartitionKey> {
+    match arc.workload.get("partitions").and_then(Value::as_array) {
+        Some(keys) => keys.iter().filter_map(Value::as_str).filter_map(PartitionKey::find).collect(),
+        None => vec![PartitionKey::Dt],
+    }
+}
+
+fn names(keys: &[PartitionKey]) -> Vec<String> {
+    keys.iter().map(|key| key.as_str().to_owned()).collect()
+}
+
+fn described(schema: &Schema, partitions: &[String]) -> Vec<Described> {
+    schema.fields().iter().filter(|field| !partitions.contains(field.name())).map(|field| field.as_ref().into()).collect()
+}
+
+/// What the newest Parquet file of a dataset says; `None` where there is no file.
+async fn newest_file(stores: &Stores, dataset: &Dataset) -> anyhow::Result<Option<Known>> {
+    let session = SessionContext::new();
+    for lot in stores.lots(&dataset.id()).await?.into_keys().rev() {
+        let Some(manifest) = stores.latest(dataset, lot).await? else { continue };
+        let objects: Vec<&ManifestObject> = manifest.objects.iter().filter(|object| object.size > 0).take(1).collect();
+        let opened = CommittedFiles::open(&session.state(), stores, dataset, &objects).await?;
+        let (Some(files), Some(object)) = (opened, objects.first()) else { continue };
+        let schema = datafusion::catalog::TableProvider::schema(&files);
+        let is_folder = |field: &&Arc<Field>| object.uri.contains(&format!("/{}=", field.name()));
+        let partitions: Vec<String> = schema.fields().iter().filter(is_folder).map(|field| field.name().clone()).collect();
+        return Ok(Some(Known { columns: described(&schema, &partitions), partitions }));
+    }
+    Ok(None)
+}
+
+/// The columns of the result of a query arc, planned over tables without rows. `None` where the arc is no query or the
+/// columns of a source are not known; an error where the query does not fit its sources.
+pub async fn planned(project: &Project, arc: &ArcSpec) -> Option<anyhow::Result<SchemaRef>> {
+    let text = |key: &str| arc.workload.get(key).and_then(Value::as_str);
+    let sql = text("sql").or_else(|| text("builtin").and_then(arcs::workload::builtin)).filter(|_| arc.kind == "query")?;
+    let session = SessionContext::new();
+    for source in &arc.sources {
+        let schema = source_schema(project, &source.dataset).await?;
+        for name in [&source.role, &source.dataset.name, &source.dataset.name.to_lowercase().replace(['-', '.'], "_")] {
+            let name = TableReference::bare(name.as_str());
+            if !session.table_exist(name.clone()).unwrap_or(true) {
+                let _ = session.register_table(name, Arc::new(EmptyTable::new(schema.clone())));
+            }
+        }
+    }
+    Some(arcs::sql::select(&session, sql).await.map(|frame| arcs::sql::plain_schema(frame.schema().as_arrow())).map_err(Into::into))
+}
+
+/// The columns of a source with its partition folders: of a conversion, or of a query over such.
+async fn source_schema(project: &Project, dataset: &Dataset) -> Option<SchemaRef> {
+    let produced = project.dataset(&dataset.id().to_string())?;
+    let (arc, role) = producer(project, &produced)?;
+    let partitions = names(&partitions_of(arc)).into_iter().map(|name| Field::new(name, DataType::Utf8, true));
+    let fields: Vec<Field> = match converted(arc, role) {
+        Some(known) => known.columns.into_iter().map(|column| Field::new(column.name, column.kind, true)).collect(),
+        None => {
+            let schema = Box::pin(planned(project, arc)).await?.ok()?;
+            let lot = Field::new("lot", DataType::Utf8, true);
+            let lot = schema.column_with_name("lot").is_none().then_some(lot);
+            lot.into_iter().chain(schema.fields().iter().map(|field| field.as_ref().clone())).collect()
+        }
+    };
+    let known = fields.iter().map(|field| field.name().clone()).collect::<Vec<_>>();
+    Some(Arc::new(Schema::new(fields.into_iter().chain(partitions.filter(|field| !known.contains(field.name()))).collect::<Vec<_>>())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn example(change: impl Fn(&mut Value)) -> Project {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+        let mut document = project::render(&project::Origin::File(folder.join("s3-access-logs.jsonnet")), &[]).unwrap();
+        change(&mut document);
+        project::judge(document, &folder).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_example_queries_fit_their_sources() {
+        let project = example(|_| {});
+        for arc in project.arcs.iter().filter(|arc| arc.kind == "query") {
+            planned(&project, arc).await.unwrap().unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_query_that_does_not_fit_is_an_error() {
+        let project = example(|document| document["arcs"][1]["workload"]["sql"] = "SELECT bukket FROM main".into());
+        let error = planned(&project, project.arc("countErrors").unwrap()).await.unwrap().unwrap_err().to_string();
+        assert!(error.contains("bukket"), "{error}");
+    }
+}

@@ -21,6 +21,9 @@ use crate::write::{Batch, BatchFacts, Table, TableContext};
 /// Text that goes by before a table without rows gives its place to another, in bytes.
 const IDLE_TEXT_BYTES: u64 = 64 << 20;
 
+/// What a file in the making takes, however few its rows, in bytes.
+const ENCODER_BYTES: usize = 1 << 20;
+
 /// Rows of one block.
 pub(super) struct Rows<'a> {
     /// Their object's place among the sources.
@@ -179,7 +182,7 @@ impl<'a> Partitions<'a> {
     /// Reads lines that were set aside a second time, and writes them.
     fn take_back(&self, extent: Extent, table: &mut Table, budget: &Arc<Budget>, failure: &Failure) -> Result<(), ArcsError> {
         let lines = self.spill.read(extent)?;
-        let share = budget.take(lines.text.len(), failure).ok_or(ArcsError::Stopped)?;
+        let share = budget.take(lines.text.len().max(ENCODER_BYTES), failure).ok_or(ArcsError::Stopped)?;
         let block = Block { text: Buffer::from_vec(lines.text), offset: 0, content: Content::Lines, share: None };
         let fail = |error| ArcsError::internal(format!("rows set aside do not make arrays: {error}"));
         let mut parsed = parse(self.job.format, block, usize::MAX).map_err(fail)?;

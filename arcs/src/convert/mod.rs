@@ -45,7 +45,7 @@ pub struct ConvertJob {
     pub limits: ConvertLimits,
     /// How files are cut and encoded.
     pub write: WriteOptions,
-    /// Told how far it is, from a thread of the conversion, a few times a second at most.
+    /// Told how far it is, from a thread of the conversion: after every object and every few blocks.
     pub progress: Option<Arc<dyn Fn(Progress) + Send + Sync>>,
 }
 

@@ -136,7 +136,8 @@ impl Dispatcher {
             let Some((_, lot, number, state)) = paths::parse_attempt_path(&path) else { continue };
             let states = listed.entry(lot).or_default();
             let known = states.entry(number).or_insert(state);
-            *known = if *known == ArcState::Running { state } else { *known };
+            // Where a failing store has left two ends of one attempt, the later in the listing counts, as when it is read.
+            *known = if state == ArcState::Running { *known } else { state };
         }
         let mut attempts = BTreeMap::new();
         for (lot, states) in listed {
@@ -326,6 +327,21 @@ mod tests {
             let found = dispatcher.pass(&[arc()], now, &worker()).await.unwrap();
             assert_eq!(found.runs.len(), runs, "{owner}");
         }
+    }
+
+    #[tokio::test]
+    async fn an_attempt_with_two_ends_is_repaired() {
+        let (stores, bus) = (Stores::memory().unwrap(), Arc::new(MemoryBus::default()));
+        let mut dispatcher = Dispatcher::new(stores.clone(), bus.clone()).await.unwrap();
+        arrive(&stores, &bus, lot(0), &["memory:///in/a"], 1).await;
+        let found = dispatcher.pass(&[arc()], at(20), &worker()).await.unwrap();
+        run(&stores, &bus, &found.runs[0].plan).await;
+        // The store took `complete` and said that it had not.
+        let [complete, missing] = [ArcState::Complete, ArcState::Missing].map(|state| paths::attempt(&arc().id, lot(0), 1, state));
+        let record = stores.arc_state.get(&complete).await.unwrap().unwrap();
+        stores.arc_state.put(&missing, record).await.unwrap();
+        let found = dispatcher.pass(&[arc()], at(20), &worker()).await.unwrap();
+        assert_eq!(found.runs.iter().map(|run| run.why).collect::<Vec<_>>(), [Why::Repair]);
     }
 
     #[tokio::test]

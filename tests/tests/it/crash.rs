@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
@@ -29,25 +30,12 @@ struct Lake {
 impl Lake {
     fn new() -> Lake {
         let lake = Lake { folder: tempfile::tempdir().expect("a folder") };
-        lake.put("a.log", LINE, "2026-02-06T10:01:00Z");
-        lake.put("b.log", &format!("{LINE}not a line\n{LINE}"), "2026-02-06T10:02:00Z");
-        lake.put("sub/c.log", &LINE.replace(" 200 - ", " 404 NoSuchKey "), "2026-02-06T10:06:00Z");
-        lake.put("d.log", LINE, "2026-02-06T10:16:00Z");
-        lake.put("_ignored", LINE, "2026-02-06T10:16:00Z");
-        std::fs::write(lake.project(), project().to_string()).expect("a project file");
+        std::fs::write(lake.project(), project(logs()).to_string()).expect("a project file");
         lake
     }
 
     fn project(&self) -> PathBuf {
         self.folder.path().join("project.json")
-    }
-
-    fn put(&self, name: &str, text: &str, modified: &str) {
-        let path = self.folder.path().join("logs").join(name);
-        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
-        std::fs::write(&path, text).expect("a log");
-        let time = modified.parse::<chrono::DateTime<chrono::Utc>>().expect("a time");
-        filetime::set_file_mtime(&path, FileTime::from_unix_time(time.timestamp(), 0)).expect("a time");
     }
 
     fn up(&self) -> Command {
@@ -70,6 +58,28 @@ impl Lake {
         }
         found
     }
+}
+
+/// The logs, the same for all lakes of a process: rows carry the URIs they come from, and are held byte against byte.
+fn logs() -> &'static Path {
+    static LOGS: OnceLock<PathBuf> = OnceLock::new();
+    LOGS.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("crash-logs-{}", std::process::id()));
+        put(&folder, "a.log", LINE, "2026-02-06T10:01:00Z");
+        put(&folder, "b.log", &format!("{LINE}not a line\n{LINE}"), "2026-02-06T10:02:00Z");
+        put(&folder, "sub/c.log", &LINE.replace(" 200 - ", " 404 NoSuchKey "), "2026-02-06T10:06:00Z");
+        put(&folder, "d.log", LINE, "2026-02-06T10:16:00Z");
+        put(&folder, "_ignored", LINE, "2026-02-06T10:16:00Z");
+        folder
+    })
+}
+
+fn put(folder: &Path, name: &str, text: &str, modified: &str) {
+    let path = folder.join(name);
+    std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+    std::fs::write(&path, text).expect("a log");
+    let time = modified.parse::<chrono::DateTime<chrono::Utc>>().expect("a time");
+    filetime::set_file_mtime(&path, FileTime::from_unix_time(time.timestamp(), 0)).expect("a time");
 }
 
 fn walk(folder: &Path, base: &Path, found: &mut BTreeMap<String, Vec<u8>>) {
@@ -100,13 +110,13 @@ fn normal(body: &[u8], base: &Path) -> String {
     value.to_string().replace(&base.display().to_string(), "")
 }
 
-fn project() -> Value {
+fn project(logs: &Path) -> Value {
     let dataset = |name: &str, folder: &str| json!({"name": name, "version": "1", "pathURI": folder});
     let source = |name: &str| json!({"main": {"name": name, "version": "1"}});
     json!({
         "project": {"name": "crash", "version": "1"},
         "placement": {"provider": "local", "root": "lake"},
-        "boundaries": [{"type": "watch", "name": "in", "lotUnit": "Twelfths", "from": "2026-02-06T10:00:00Z", "dataset": dataset("logs", "logs/")}],
+        "boundaries": [{"type": "watch", "name": "in", "lotUnit": "Twelfths", "from": "2026-02-06T10:00:00Z", "dataset": dataset("logs", &format!("file://{}/", logs.display()))}],
         "arcs": [
             {"type": "convert", "name": "convert", "sources": source("logs"),
              "sinks": {"main": dataset("parquet", "out/parquet/"), "rejects": dataset("rejects", "out/rejects/")}, "workload": {"format": "s3-access", "rejectLimitPercent": 100}},

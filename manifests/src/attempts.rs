@@ -1,6 +1,6 @@
 //! Attempts at an arc run, and the leases that keep two from working at once. Times are parameters. An attempt's
 //! `running.arc` is created only if absent, so of two racing workers one wins; a later attempt takes over when the
-//! lease has expired. A finished attempt's `complete.arc`, `partial.arc` or `missing.arc` outweighs its `running.arc`.
+//! lease has expired. A finished attempt's `complete.arc`, `partial.arc` or `missing.arc` outweighs its `running.arc`, which stays.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -131,7 +131,8 @@ impl Stores {
         self.arc_state.put(&path, to_json(&lease.record)?).await
     }
 
-    /// Ends the attempt in `state` at `now`, with the cause where it is not complete.
+    /// Ends the attempt in `state` at `now`, with the cause where it is not complete. Its `running.arc` stays: it is what
+    /// keeps somebody with an old listing from taking the same attempt once more.
     pub async fn finish(
         &self,
         lease: &Lease,
@@ -141,9 +142,7 @@ impl Stores {
         now: DateTime<Utc>,
     ) -> Result<(), ManifestsError> {
         let record = AttemptRecord { until: now, cause, transient, ..lease.record.clone() };
-        let path = |state| paths::attempt(&lease.arc, lease.lot, lease.attempt, state);
-        self.arc_state.put(&path(state), to_json(&record)?).await?;
-        self.arc_state.delete(&path(ArcState::Running)).await
+        self.arc_state.put(&paths::attempt(&lease.arc, lease.lot, lease.attempt, state), to_json(&record)?).await
     }
 }
 
@@ -189,9 +188,8 @@ mod tests {
         let (stores, (arc, lot), minute) = (Stores::memory().unwrap(), arc(), TimeDelta::minutes(1));
         let lease = stores.acquire(&arc, lot, "one", at(0), minute, |_| false).await.unwrap();
         stores.finish(&lease, ArcState::Missing, Some("disk full".into()), true, at(5)).await.unwrap();
-        // A crash between the two writes of `finish` leaves both files.
         let running = paths::attempt(&arc, lot, 1, ArcState::Running);
-        stores.arc_state.put(&running, to_json(&lease.record).unwrap()).await.unwrap();
+        assert!(!stores.arc_state.create(&running, "{}").await.unwrap(), "an attempt is taken once");
         let last = stores.last_attempt(&arc, lot).await.unwrap().unwrap();
         assert_eq!((last.state, last.record.cause.as_deref()), (ArcState::Missing, Some("disk full")));
         assert_eq!(stores.attempts(&arc).await.unwrap()[&lot], (1, ArcState::Missing));

@@ -15,7 +15,10 @@ const STAGED_PER_NAME_MAX: usize = 4;
 /// Removes staged files of a lot below every sink on local disk. A folder that cannot be read is passed over: nothing
 /// depends on this.
 pub(super) async fn remove(arc: &ArcSpec, lot: Lot) {
-    let folders = arc.sinks.iter().filter_map(|sink| sink.dataset.path_uri.strip_prefix("file://")).map(PathBuf::from).collect();
+    let folders: Vec<_> = arc.sinks.iter().filter_map(|sink| sink.dataset.path_uri.strip_prefix("file://")).map(PathBuf::from).collect();
+    if folders.is_empty() {
+        return;
+    }
     let _ = tokio::task::spawn_blocking(move || remove_below(folders, lot)).await;
 }
 
@@ -34,6 +37,9 @@ fn remove_below(folders: Vec<PathBuf>, lot: Lot) {
 
 /// Removes what was staged beside files of these URIs on local disk.
 pub(crate) async fn remove_beside(uris: Vec<String>) {
+    if !uris.iter().any(|uri| uri.starts_with("file://")) {
+        return;
+    }
     let remove = move || {
         for path in uris.iter().filter_map(|uri| uri.strip_prefix("file://")) {
             (1..=STAGED_PER_NAME_MAX).for_each(|number| drop(std::fs::remove_file(format!("{path}#{number}"))));

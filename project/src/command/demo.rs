@@ -22,9 +22,8 @@ const AFTER_SECONDS: i64 = 60;
 /// Width of the page.
 const PAGE_COLUMNS: u16 = 80;
 
-const ERRORS: &str = "SELECT bucket, operation, http_status AS status, error_code, sum(errors) AS errors,
-  max(total_time_p99) AS p99_ms
-  FROM error_stats WHERE errors > 0 GROUP BY 1, 2, 3, 4 ORDER BY errors DESC, 1, 2 LIMIT 8";
+const ERRORS: &str = "SELECT bucket, http_status AS status, error_code, sum(errors) AS errors, max(total_time_p99) AS p99_ms
+  FROM error_stats WHERE errors > 0 GROUP BY 1, 2, 3 ORDER BY errors DESC, 1, 2 LIMIT 12";
 const REJECTS: &str = "SELECT reason, count(*) AS lines, substr(max(source_uri), length(max(source_uri)) - 30) AS last_seen_in
   FROM access_logs_rejects GROUP BY reason ORDER BY lines DESC LIMIT 5";
 

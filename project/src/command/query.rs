@@ -17,6 +17,8 @@ use datafusion::execution::context::SQLOptions;
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast;
 use futures::StreamExt;
 use manifests::{ManifestObject, Stores};
 use project::{Owner, Produced, Project};
@@ -120,6 +122,9 @@ fn session(project: Arc<Project>, stores: Stores, memory: NonZeroUsize) -> anyho
 async fn plan(session: &SessionContext, project: &Project, sql: &str) -> anyhow::Result<datafusion::dataframe::DataFrame> {
     let state = session.state();
     let statement = state.sql_to_statement(sql, &state.config_options().sql_parser.dialect).map_err(|error| trouble(&error))?;
+    if !is_reading(&statement) {
+        return Err(only_queries().into());
+    }
     for table in state.resolve_table_references(&statement).map_err(|error| trouble(&error))? {
         let is_own = table.schema().is_none_or(|schema| schema == "public");
         if is_own && find(project, table.table()).is_none() {
@@ -128,8 +133,24 @@ async fn plan(session: &SessionContext, project: &Project, sql: &str) -> anyhow:
     }
     let plan = state.statement_to_plan(statement).await.map_err(|error| trouble(&error))?;
     let reading = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-    reading.verify_plan(&plan).map_err(|_| Trouble::usage("only queries can be run: SELECT …, WITH … SELECT …, SHOW TABLES, DESCRIBE"))?;
+    reading.verify_plan(&plan).map_err(|_| only_queries())?;
     session.execute_logical_plan(plan).await.map_err(|error| trouble(&error).into())
+}
+
+fn only_queries() -> Trouble {
+    Trouble::usage("only queries can be run: SELECT …, WITH … SELECT …, EXPLAIN, SHOW TABLES, DESCRIBE")
+}
+
+/// Whether a statement is of a kind that reads; what is inside it is judged by its plan.
+fn is_reading(statement: &Statement) -> bool {
+    use ast::Statement as S;
+    match statement {
+        Statement::Explain(_) => true,
+        Statement::Statement(inner) => {
+            matches!(**inner, S::Query(_) | S::ExplainTable { .. } | S::ShowTables { .. } | S::ShowColumns { .. } | S::ShowFunctions { .. })
+        }
+        _ => false,
+    }
 }
 
 /// A table's name: the dataset's, in lower case, with `_` for what needs quotes.

@@ -93,6 +93,10 @@ fn walk(folder: &Path, base: &Path, found: &mut BTreeMap<String, Vec<u8>>) {
             continue;
         }
         let name = path.strip_prefix(base).expect("below").display().to_string();
+        // What a write in flight had staged when its process was killed; no listing of the store shows it.
+        if name.starts_with("lake/manifest") && name.contains(".json#") {
+            continue;
+        }
         let body = std::fs::read(&path).expect("readable");
         let is_json = name.ends_with(".json");
         let body = if is_json { normal(&body, base).into_bytes() } else { body };

@@ -130,8 +130,8 @@ fn next(root: &Path, project: &Path, runs: usize) -> String {
 NEXT  the project file says what runs, in words: {project}
 
   export ARC_PROJECT='{project}'
-  arc query \"SELECT key, count(*) AS n FROM access_logs_parquet WHERE http_status = 503
-             GROUP BY key ORDER BY n DESC LIMIT 5\"
+  arc query \"SELECT key, count(*) AS n FROM access_logs_parquet
+             WHERE http_status = 503 GROUP BY key ORDER BY n DESC LIMIT 5\"
   arc lots                 every lot of every dataset
   arc status               every run of every arc
   arc audit                are all lines and files still accounted for?

@@ -21,7 +21,7 @@ const VERSION: u32 = 1;
 pub struct Folded {
     /// The last lot folded in.
     pub lot: Lot,
-    /// The mark of its commit, see [`mark`].
+    /// The mark of its commit.
     pub mark: String,
 }
 

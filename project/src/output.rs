@@ -273,7 +273,8 @@ fn json_text(value: &Value) -> String {
 fn csv_line(row: &[Cell]) -> String {
     let quoted = |cell: &Cell| {
         let text = cell.guarded();
-        let is_plain = !text.contains(['"', ',', '\n', '\r']) && !(text.is_empty() && *cell != Cell::Null);
+        let is_empty_text = text.is_empty() && *cell != Cell::Null;
+        let is_plain = !is_empty_text && !text.contains(['"', ',', '\n', '\r']);
         if is_plain { text } else { format!("\"{}\"", text.replace('"', "\"\"")) }
     };
     row.iter().map(quoted).collect::<Vec<_>>().join(",") + "\r\n"

@@ -105,7 +105,7 @@ pub fn log_name(random: &mut Random, at: DateTime<Utc>) -> String {
 fn broken(random: &mut Random) -> &'static str {
     const BROKEN: [&str; 3] =
         ["", "5f1c0d7be31a94c2866f0e9a shop-images [21/No", "<?xml version=\"1.0\"?><Error><Code>SlowDown</Code></Error>"];
-    random.pick(&BROKEN)
+    random.pick::<&str>(&BROKEN)
 }
 
 /// What makes a request's line odd.

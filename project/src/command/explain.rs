@@ -271,13 +271,15 @@ mod tests {
             let text = pointed(&line, at);
             assert!(text.lines().all(|line| line.chars().count() <= SHOWN_CHARACTERS + 4), "{text}");
         }
+        let text = pointed("short line", 6) + &pointed("\u{1b}[2Jé\n", 4);
+        let barred: String = text.lines().map(|line| format!("|{line}\n")).collect();
         expect![[r#"
-              short line
-                    ^
-              \u{1b}[2Jé\n
-                       ^
+            |  short line
+            |        ^
+            |  \u{1b}[2Jé\n
+            |           ^
         "#]]
-        .assert_eq(&(pointed("short line", 6) + &pointed("\u{1b}[2Jé\n", 4)));
+        .assert_eq(&barred);
     }
 
     #[test]

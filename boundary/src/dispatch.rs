@@ -55,8 +55,24 @@ pub struct Dispatched {
 pub struct Dispatcher {
     stores: Stores,
     bus: Arc<dyn Bus>,
-    made: HashMap<(DatasetId, Lot, u32), Vec<SourceCommit>>,
+    made: HashMap<CommitKey, CommitFacts>,
     hinted: Vec<(DatasetId, Lot)>,
+}
+
+type CommitKey = (DatasetId, Lot, u32);
+
+/// What is remembered of a commit.
+#[derive(Clone, Debug, Default)]
+struct CommitFacts {
+    sources: Vec<SourceCommit>,
+    state: Option<State>,
+}
+
+/// What a look at the stores found of one arc.
+struct Look {
+    view: View,
+    /// Commits whose state copies do not say what they say: whoever announced them died, or was late.
+    torn: Vec<CommitKey>,
 }
 
 impl Dispatcher {
@@ -72,8 +88,9 @@ impl Dispatcher {
         self.hinted = deliveries.iter().map(|delivery| (delivery.event.dataset.id(), delivery.event.lot)).collect();
         let mut dispatched = Dispatched::default();
         for (place, arc) in arcs.iter().enumerate() {
-            let view = self.view(arc, worker.is_dead.as_ref()).await?;
-            for (_, standing) in standings(arc, &view, now) {
+            let look = self.look(arc, worker.is_dead.as_ref()).await?;
+            self.mend(&look.torn).await?;
+            for (_, standing) in standings(arc, &look.view, now) {
                 let Standing::Due { plan, why } = standing else { continue };
                 match self.publish_empty(arc, &plan, now, worker).await? {
                     true => dispatched.empties += 1,
@@ -94,8 +111,8 @@ impl Dispatcher {
         now: DateTime<Utc>,
         worker: &Worker,
     ) -> Result<BTreeMap<Lot, Standing>, BoundaryError> {
-        let view = self.view(arc, worker.is_dead.as_ref()).await?;
-        Ok(standings(arc, &view, now))
+        let look = self.look(arc, worker.is_dead.as_ref()).await?;
+        Ok(standings(arc, &look.view, now))
     }
 
     /// The run of a lot with the source commits that are there now, whatever its standing; `None` where no source has a
@@ -116,13 +133,23 @@ impl Dispatcher {
         Ok(sources)
     }
 
-    async fn view(&mut self, arc: &ArcSpec, is_dead: &(dyn Fn(&str) -> bool + Send + Sync)) -> Result<View, BoundaryError> {
+    async fn look(&mut self, arc: &ArcSpec, is_dead: &(dyn Fn(&str) -> bool + Send + Sync)) -> Result<Look, BoundaryError> {
         let sources = self.sources(arc).await?;
         let newest = sources.iter().filter_map(|lots| lots.keys().next_back().map(|lot| lot.start())).max();
         let oldest = newest.map_or(DateTime::<Utc>::MIN_UTC, |newest| newest - TimeDelta::days(LOOKBACK_DAYS));
         let attempts = self.attempts(arc, is_dead).await?;
-        let made = self.made(arc, oldest).await?;
-        Ok(View { sources, made, attempts })
+        let (made, torn) = self.made(arc, oldest).await?;
+        Ok(Look { view: View { sources, made, attempts }, torn })
+    }
+
+    /// Announces again what is not announced as it was committed.
+    async fn mend(&self, torn: &[CommitKey]) -> Result<(), BoundaryError> {
+        for (id, lot, generation) in torn {
+            if let Some(commit) = self.stores.read_commit(id, *lot, *generation).await? {
+                self.stores.announce(&commit, self.bus.as_ref()).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Last attempts: of those that succeeded the listing says all there is to know, the others are read.
@@ -163,15 +190,21 @@ impl Dispatcher {
         Ok(attempts)
     }
 
-    async fn made(&mut self, arc: &ArcSpec, oldest: DateTime<Utc>) -> Result<BTreeMap<Lot, Made>, BoundaryError> {
+    async fn made(&mut self, arc: &ArcSpec, oldest: DateTime<Utc>) -> Result<(BTreeMap<Lot, Made>, Vec<CommitKey>), BoundaryError> {
         let mut made: BTreeMap<Lot, (usize, Vec<Vec<SourceCommit>>)> = BTreeMap::new();
+        let mut torn = Vec::new();
         for sink in &arc.sinks {
             let id = sink.dataset.id();
             for (lot, entry) in self.stores.lots(&id).await? {
                 let (sinks, from) = made.entry(lot).or_default();
                 *sinks += 1;
                 if lot.start() >= oldest || self.is_hinted(arc, lot) {
-                    from.push(self.sources_of(&id, lot, entry.generation).await?);
+                    let key = (id.clone(), lot, entry.generation);
+                    let facts = self.facts(&key).await?;
+                    if entry.copies != 1 || entry.state != facts.state {
+                        torn.push(key);
+                    }
+                    from.push(facts.sources);
                 }
             }
         }
@@ -181,7 +214,7 @@ impl Dispatcher {
             true => (lot, Made::LongAgo),
             false => (lot, Made::From(from)),
         };
-        Ok(made.into_iter().map(judged).collect())
+        Ok((made.into_iter().map(judged).collect(), torn))
     }
 
     fn is_hinted(&self, arc: &ArcSpec, lot: Lot) -> bool {
@@ -189,16 +222,18 @@ impl Dispatcher {
         self.hinted.iter().any(|(id, source)| reads(id) && source.covering(arc.unit) == Some(lot))
     }
 
-    /// What a commit was made from. Commits never change, so each is read once.
-    async fn sources_of(&mut self, id: &DatasetId, lot: Lot, generation: u32) -> Result<Vec<SourceCommit>, BoundaryError> {
-        let key = (id.clone(), lot, generation);
-        if let Some(sources) = self.made.get(&key) {
-            return Ok(sources.clone());
+    /// What there is to know of a commit. Commits never change, so each is read once.
+    async fn facts(&mut self, key: &CommitKey) -> Result<CommitFacts, BoundaryError> {
+        if let Some(facts) = self.made.get(key) {
+            return Ok(facts.clone());
         }
-        let commit = self.stores.read_commit(id, lot, generation).await?;
-        let sources = commit.and_then(|commit| commit.receipt).map(|receipt| receipt.sources).unwrap_or_default();
-        self.made.insert(key, sources.clone());
-        Ok(sources)
+        let commit = self.stores.read_commit(&key.0, key.1, key.2).await?;
+        let facts = commit.map_or_else(CommitFacts::default, |commit| CommitFacts {
+            sources: commit.receipt.map(|receipt| receipt.sources).unwrap_or_default(),
+            state: Some(commit.state),
+        });
+        self.made.insert(key.clone(), facts.clone());
+        Ok(facts)
     }
 
     /// Publishes a run whose sources are all empty; false where they are not, or where somebody else is at it.
@@ -342,6 +377,22 @@ mod tests {
         stores.arc_state.put(&missing, record).await.unwrap();
         let found = dispatcher.pass(&[arc()], at(20), &worker()).await.unwrap();
         assert_eq!(found.runs.iter().map(|run| run.why).collect::<Vec<_>>(), [Why::Repair]);
+    }
+
+    #[tokio::test]
+    async fn a_copy_that_contradicts_its_commit_is_mended() {
+        let (stores, bus) = (Stores::memory().unwrap(), Arc::new(MemoryBus::default()));
+        let mut dispatcher = Dispatcher::new(stores.clone(), bus.clone()).await.unwrap();
+        arrive(&stores, &bus, lot(0), &["memory:///in/a"], 1).await;
+        let found = dispatcher.pass(&[arc()], at(20), &worker()).await.unwrap();
+        run(&stores, &bus, &found.runs[0].plan).await;
+        let sink = dataset("main").id();
+        let stale = paths::state_copy(&sink, lot(0), State::Partial);
+        stores.manifest.put(&stale, "{}").await.unwrap();
+        assert_eq!(stores.lots(&sink).await.unwrap()[&lot(0)].copies, 2);
+        dispatcher.pass(&[arc()], at(20), &worker()).await.unwrap();
+        let lots = stores.lots(&sink).await.unwrap();
+        assert_eq!((lots[&lot(0)].copies, lots[&lot(0)].state), (1, Some(State::Empty)));
     }
 
     #[tokio::test]

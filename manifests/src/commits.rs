@@ -19,6 +19,8 @@ pub struct LotEntry {
     pub generation: u32,
     /// The state, as far as the listing knows it: from the state copy.
     pub state: Option<State>,
+    /// State copies. More than one, or one that says other than the commit, is what an announcer left that died.
+    pub copies: u32,
 }
 
 impl Stores {
@@ -117,8 +119,9 @@ fn entries(listed: Vec<object_store::path::Path>) -> BTreeMap<Lot, LotEntry> {
             ManifestPath::Commit(_, lot, generation) => (lot, generation, None),
             ManifestPath::StateCopy(_, lot, state) => (lot, 0, Some(state)),
         };
-        let entry = lots.entry(lot).or_insert(LotEntry { generation: 0, state: None });
+        let entry = lots.entry(lot).or_insert(LotEntry { generation: 0, state: None, copies: 0 });
         entry.generation = entry.generation.max(generation);
+        entry.copies += u32::from(state.is_some());
         entry.state = state.or(entry.state);
     }
     lots
@@ -168,7 +171,7 @@ mod tests {
         }
         stores.announce(&manifest(1, &[]), &bus).await.unwrap();
         let lots = stores.lots(&manifest(1, &[]).dataset.id()).await.unwrap();
-        assert_eq!(lots.values().collect::<Vec<_>>(), [&LotEntry { generation: 2, state: Some(State::Complete) }]);
+        assert_eq!(lots.values().collect::<Vec<_>>(), [&LotEntry { generation: 2, state: Some(State::Complete), copies: 1 }]);
         let copies = stores.manifest.list("datasets").await.unwrap();
         assert_eq!(copies.iter().filter(|path| path.as_ref().contains("state=")).count(), 1);
     }

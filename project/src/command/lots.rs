@@ -145,7 +145,7 @@ mod tests {
     use project::Owner;
 
     fn entries(lots: &[(&str, State)]) -> BTreeMap<Lot, LotEntry> {
-        lots.iter().map(|(lot, state)| (lot.parse().unwrap(), LotEntry { generation: 1, state: Some(*state) })).collect()
+        lots.iter().map(|(lot, state)| (lot.parse().unwrap(), LotEntry { generation: 1, state: Some(*state), copies: 1 })).collect()
     }
 
     fn produced() -> Produced {

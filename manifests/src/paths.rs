@@ -116,46 +116,40 @@ pub enum ManifestPath {
     StateCopy(DatasetId, Lot, State),
 }
 
-/// Reads a path relative to the manifest store; `None` for anything else that may lie there.
+/// Reads a path relative to the manifest store; `None` for anything else that may lie there. A year of lots is a hundred
+/// thousand paths, so nothing is allocated but the names.
 pub fn parse_manifest_path(path: &Path) -> Option<ManifestPath> {
-    let parts: Vec<_> = path.parts().map(|part| part.as_ref().to_owned()).collect();
-    let [datasets, name, version, lot, rest @ ..] = parts.as_slice() else { return None };
-    let dataset = DatasetId { name: name.strip_prefix("name=")?.into(), version: version.strip_prefix("version=")?.into() };
-    let lot: Lot = lot.strip_prefix("lot=")?.parse().ok()?;
-    if datasets != "datasets" {
-        return None;
-    }
-    match rest {
-        [file] => {
-            let generation = numbered(file.strip_prefix("commit-")?.strip_suffix(".json")?)?;
-            Some(ManifestPath::Commit(dataset, lot, generation))
-        }
-        [state, .., file] => {
-            let state = State::ALL.into_iter().find(|known| Some(known.as_str()) == state.strip_prefix("state="))?;
-            matches!(file.as_str(), "manifest.json" | "manifest-data.json").then_some(ManifestPath::StateCopy(dataset, lot, state))
-        }
-        [] => None,
-    }
+    let mut parts = path.as_ref().strip_prefix("datasets/")?.split('/');
+    let (name, version) = (parts.next()?.strip_prefix("name=")?, parts.next()?.strip_prefix("version=")?);
+    let lot: Lot = parts.next()?.strip_prefix("lot=")?.parse().ok()?;
+    let (first, last) = (parts.next()?, parts.next_back());
+    let dataset = DatasetId { name: name.to_owned(), version: version.to_owned() };
+    let Some(file) = last else {
+        let generation = numbered(first.strip_prefix("commit-")?.strip_suffix(".json")?)?;
+        return Some(ManifestPath::Commit(dataset, lot, generation));
+    };
+    let state = first.strip_prefix("state=")?;
+    let state = State::ALL.into_iter().find(|known| known.as_str() == state)?;
+    matches!(file, "manifest.json" | "manifest-data.json").then_some(ManifestPath::StateCopy(dataset, lot, state))
 }
 
 /// Reads a path relative to the arc-state store: arc, lot, attempt, state.
 pub fn parse_attempt_path(path: &Path) -> Option<(ArcId, Lot, u32, ArcState)> {
-    let parts: Vec<_> = path.parts().map(|part| part.as_ref().to_owned()).collect();
-    let [arcs, project, version, arc, lot, attempt, file] = parts.as_slice() else { return None };
-    let id = ArcId {
-        project: project.strip_prefix("project=")?.into(),
-        version: version.strip_prefix("version=")?.into(),
-        arc: arc.strip_prefix("arc=")?.into(),
-    };
-    let state = ArcState::ALL.into_iter().find(|known| Some(known.as_str()) == file.strip_suffix(".arc"))?;
-    let attempt = numbered(attempt.strip_prefix("attempt=")?)?;
-    (arcs == "arcs").then_some((id, lot.strip_prefix("lot=")?.parse().ok()?, attempt, state))
+    let mut parts = path.as_ref().strip_prefix("arcs/")?.split('/');
+    let mut named = |key: &str| parts.next()?.strip_prefix(key);
+    let (project, version, arc) = (named("project=")?, named("version=")?, named("arc=")?);
+    let lot = named("lot=")?.parse().ok()?;
+    let attempt = numbered(named("attempt=")?)?;
+    let state = parts.next()?.strip_suffix(".arc")?;
+    let state = ArcState::ALL.into_iter().find(|known| known.as_str() == state)?;
+    let id = ArcId { project: project.to_owned(), version: version.to_owned(), arc: arc.to_owned() };
+    parts.next().is_none().then_some((id, lot, attempt, state))
 }
 
 /// A number of six digits or more, from 1, in its one spelling.
 fn numbered(text: &str) -> Option<u32> {
-    let number: u32 = text.parse().ok().filter(|number| *number > 0)?;
-    (format!("{number:06}") == text).then_some(number)
+    let is_spelled = text.len() >= 6 && text.bytes().all(|byte| byte.is_ascii_digit()) && (text.len() == 6 || !text.starts_with('0'));
+    text.parse().ok().filter(|number| is_spelled && *number > 0)
 }
 
 #[cfg(test)]

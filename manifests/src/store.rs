@@ -95,8 +95,8 @@ impl Root {
 
     /// A relative path as a path of the underlying store.
     pub fn path(&self, relative: &str) -> Path {
-        let relative = Path::parse(relative).unwrap_or_else(|_| Path::from(relative));
-        self.base.parts().chain(relative.parts()).collect()
+        let joined = if self.base.as_ref().is_empty() { relative.to_owned() } else { format!("{}/{relative}", self.base) };
+        Path::parse(joined).unwrap_or_else(|_| self.base.parts().chain(Path::from(relative).parts()).collect())
     }
 
     /// Writes a document, replacing what is there.
@@ -157,7 +157,9 @@ impl Root {
     }
 
     fn relative(&self, path: &Path) -> Option<Path> {
-        path.prefix_match(&self.base).map(|parts| parts.collect())
+        let rest = path.as_ref().strip_prefix(self.base.as_ref())?;
+        let relative = if self.base.as_ref().is_empty() { rest } else { rest.strip_prefix('/')? };
+        Path::parse(relative).ok()
     }
 }
 

@@ -13,7 +13,7 @@ use object_store::path::Path;
 use super::world::World;
 
 /// How long the storm lasts.
-const STORM_MINUTES: i64 = 40;
+const STORM_MINUTES: i64 = 30;
 /// How long the calm may last until everything is done.
 const CALM_HOURS: i64 = 12;
 /// The length of a lease.
@@ -42,7 +42,8 @@ pub(crate) async fn calm(world: &World) -> bool {
             world.time.sleep(TimeDelta::minutes(5)).await;
             while boundary.tick(world.time.now()).await.is_ok_and(|ticked| ticked.next <= world.time.now()) {}
         }
-        while work_once(world, "calm", true).await != Some(0) {
+        let mut dispatcher = open_dispatcher(world).await;
+        while work_once(world, &mut dispatcher, "calm", true).await != Some(0) {
             world.time.sleep(TimeDelta::seconds(LEASE_SECONDS)).await;
         }
     });
@@ -98,10 +99,15 @@ async fn tick_for_ever(world: &World, skew: TimeDelta) {
 
 async fn work_for_ever(world: &World, n: i64) {
     let owner = format!("worker-{n}-{}", world.time.now().timestamp_micros());
+    let mut dispatcher = open_dispatcher(world).await;
     loop {
-        work_once(world, &owner, false).await;
-        pause(world, 45).await;
+        work_once(world, &mut dispatcher, &owner, false).await;
+        pause(world, 60).await;
     }
+}
+
+async fn open_dispatcher(world: &World) -> Dispatcher {
+    Dispatcher::new(world.stores.clone(), world.bus.clone()).await.expect("a bus in memory to subscribe to")
 }
 
 fn worker(owner: &str) -> Worker {
@@ -124,8 +130,7 @@ fn context(world: &World, owner: &str) -> RunContext {
 
 /// One pass: what is due is run. Gives how much was left to do when it began; `None` where looking failed. With `retry`,
 /// what failed for good is run as well, as `arc retry` does.
-async fn work_once(world: &World, owner: &str, retry: bool) -> Option<usize> {
-    let mut dispatcher = Dispatcher::new(world.stores.clone(), world.bus.clone()).await.ok()?;
+async fn work_once(world: &World, dispatcher: &mut Dispatcher, owner: &str, retry: bool) -> Option<usize> {
     let found = dispatcher.pass(&world.arcs, world.time.now(), &worker(owner)).await.ok()?;
     let mut left = found.empties + found.runs.len();
     for run in &found.runs {
@@ -136,7 +141,7 @@ async fn work_once(world: &World, owner: &str, retry: bool) -> Option<usize> {
         left += standings.values().filter(|standing| !matches!(standing, Standing::Done(_) | Standing::Waiting { .. })).count();
         for (lot, standing) in standings {
             if let Standing::Failed(_) = standing {
-                retry_lot(world, &mut dispatcher, arc, lot, owner).await;
+                retry_lot(world, dispatcher, arc, lot, owner).await;
             }
         }
     }
@@ -159,7 +164,7 @@ async fn replay_now_and_then(world: &World) {
 }
 
 async fn replay(world: &World, arc: &ArcSpec, now: DateTime<Utc>) -> Option<()> {
-    let mut dispatcher = Dispatcher::new(world.stores.clone(), world.bus.clone()).await.ok()?;
+    let mut dispatcher = open_dispatcher(world).await;
     let standings = dispatcher.standings(arc, now, &worker("replay")).await.ok()?;
     let done: Vec<_> = standings.into_iter().filter(|(_, standing)| matches!(standing, Standing::Done(_))).map(|(lot, _)| lot).collect();
     let lot = *done.get(usize::try_from(world.dice.roll(done.len() as u64)).ok()?)?;

@@ -1,6 +1,8 @@
 //! The end of a run, the same for every worker: commit each sink, announce, remove what only the old generation had,
 //! finish the attempt. Every step can be repeated, so a run that died at any of them is finished by the next attempt.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use object_store::ObjectStoreExt;
 
@@ -93,15 +95,17 @@ impl Stores {
         self.finish(lease, state, partial.and_then(|manifest| manifest.comment.clone()), false, now).await
     }
 
-    /// Deletes files of the generation before that this one does not have; only below the dataset's own path.
+    /// Deletes files of earlier generations that this one does not have; only below the dataset's own path. Of all of
+    /// them, since whoever made the one before may have died before it came to this.
     async fn remove_replaced(&self, manifest: &Manifest) -> Result<(), ManifestsError> {
-        if manifest.generation < 2 {
-            return Ok(());
-        }
-        let before = self.read_commit(&manifest.dataset.id(), manifest.lot_id, manifest.generation - 1).await?;
-        for object in before.into_iter().flat_map(|before| before.objects) {
-            if !manifest.uris.contains(&object.uri) && object.uri.starts_with(&manifest.dataset.path_uri) {
-                self.remove_object(&object, manifest.lot_id).await?;
+        let (id, lot) = (manifest.dataset.id(), manifest.lot_id);
+        let mut kept: BTreeSet<String> = manifest.uris.iter().cloned().collect();
+        for generation in (1..manifest.generation).rev() {
+            let before = self.read_commit(&id, lot, generation).await?;
+            for object in before.into_iter().flat_map(|before| before.objects) {
+                if object.uri.starts_with(&manifest.dataset.path_uri) && kept.insert(object.uri.clone()) {
+                    self.remove_object(&object, lot).await?;
+                }
             }
         }
         Ok(())

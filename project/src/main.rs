@@ -41,6 +41,22 @@ fn start_tracing(verbose: u8, quiet: bool) {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
 }
 
+/// The error and its causes, without those that an earlier one has told of.
+fn told(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match (told.is_empty(), told.contains(&cause)) {
+        (true, _) => cause,
+        (_, true) => told,
+        _ => format!("{told}: {cause}"),
+    })
+}
+
+fn full_disk(error: &anyhow::Error) -> Option<String> {
+    let is_full = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::StorageFull)
+    };
+    error.chain().any(is_full).then(|| "free some space and run the same again; nothing half-written can be read".to_owned())
+}
+
 /// Says what went wrong and what to try; a reader that closed the pipe is no error.
 fn report(error: &anyhow::Error) -> ExitCode {
     let is_closed_pipe = |cause: &(dyn std::error::Error + 'static)| {
@@ -49,10 +65,11 @@ fn report(error: &anyhow::Error) -> ExitCode {
     if error.chain().any(is_closed_pipe) {
         return Exit::Done.into();
     }
-    eprintln!("error: {}", output::escape_lines(&format!("{error:#}")));
+    eprintln!("error: {}", output::escape_lines(&told(error)));
     let trouble = error.downcast_ref::<Trouble>();
-    if let Some(next) = trouble.and_then(|trouble| trouble.next.as_ref()) {
-        eprintln!("try: {}", output::escape_lines(next));
+    let next = trouble.and_then(|trouble| trouble.next.clone()).or_else(|| full_disk(error));
+    if let Some(next) = next {
+        eprintln!("try: {}", output::escape_lines(&next));
     }
     trouble.map_or(Exit::Failed, |trouble| trouble.exit).into()
 }

@@ -143,7 +143,23 @@ async fn files(world: &World, name: &str, commits: &[Manifest]) -> Vec<Broken> {
         listed.insert(path);
     }
     let there: Vec<_> = world.store.list(Some(&Path::from(name))).try_collect().await.unwrap_or_default();
-    let strays = there.into_iter().map(|meta| meta.location).filter(|path| !listed.contains(path));
+    let once = if world.removes { Some(ever_committed(world, name, commits).await) } else { None };
+    // A copy that died before its commit leaves what the next one, without its source, knows nothing of.
+    let is_known = |path: &Path| once.as_ref().is_none_or(|once| once.contains(path));
+    let strays = there.into_iter().map(|meta| meta.location).filter(|path| !listed.contains(path) && is_known(path));
     found.extend(strays.flat_map(|path| broken(4, format!("{path} is in no commit"))));
     found
+}
+
+/// The files of all generations of all lots.
+async fn ever_committed(world: &World, name: &str, commits: &[Manifest]) -> BTreeSet<Path> {
+    let mut paths = BTreeSet::new();
+    for commit in commits {
+        for generation in 1..=commit.generation {
+            let read = world.sound.read_commit(&dataset(name).id(), commit.lot_id, generation).await;
+            let objects = read.ok().flatten().into_iter().flat_map(|read| read.objects);
+            paths.extend(objects.filter_map(|object| Path::parse(object.uri.trim_start_matches("memory://")).ok()));
+        }
+    }
+    paths
 }

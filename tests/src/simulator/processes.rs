@@ -68,7 +68,7 @@ async fn pause(world: &World, seconds_max: u64) {
     world.time.sleep(TimeDelta::milliseconds(1 + i64::try_from(millis).unwrap_or(0))).await;
 }
 
-/// Objects arrive, in bursts, some with old times, in some worlds some in place of others.
+/// Objects arrive, in bursts, some with old times; in some worlds some in place of others, in some they go away again.
 async fn outside(world: &World) {
     for n in 0.. {
         for m in 0..world.dice.roll(4) {
@@ -77,6 +77,9 @@ async fn outside(world: &World) {
             let age = if world.dice.roll(4) == 0 { world.dice.roll(3_600) } else { 0 };
             let modified = world.time.now() - TimeDelta::seconds(i64::try_from(age).unwrap_or(0));
             world.store.put_at(&path, modified).await;
+        }
+        if world.removes && world.dice.roll(4) == 0 {
+            world.store.take_away(&Path::from(format!("raw/{}", world.dice.roll(4 * (n + 1))))).await;
         }
         pause(world, 240).await;
     }

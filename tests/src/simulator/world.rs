@@ -89,6 +89,8 @@ pub(crate) struct World {
     pub(crate) dice: Arc<Dice>,
     /// Whether objects are replaced by others of the same name. A copy under that name then belongs to the last lot.
     pub(crate) replaces: bool,
+    /// Whether objects go away. A replay then makes less than the generation before.
+    pub(crate) removes: bool,
     pub(crate) store: SimStore,
     /// The stores as processes see them.
     pub(crate) stores: Stores,
@@ -111,7 +113,8 @@ impl World {
             faults: AtomicU64::new(0),
             crashes: AtomicU64::new(0),
         });
-        let store = SimStore::new(time.clone());
+        let replaces = seed.is_multiple_of(5);
+        let store = SimStore::new(time.clone(), replaces);
         let mut plain = ObjectStores::default();
         plain.register("memory://", Arc::new(store.clone()));
         let faulty = plain.clone().wrapped(|store| Arc::new(FaultyStore::new(store, dice.clone())));
@@ -124,7 +127,8 @@ impl World {
             bus,
             boundary: boundary(arrival),
             arcs: arcs(),
-            replaces: seed.is_multiple_of(5),
+            replaces,
+            removes: seed % 7 == 3,
             time,
             dice,
             store,

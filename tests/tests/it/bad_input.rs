@@ -155,3 +155,61 @@ fn an_unknown_format_names_the_likely_one() {
     assert_eq!(done.code, Some(2), "{done:?}");
     assert!(done.err.contains("s3-access"), "{done:?}");
 }
+
+/// A disk of 2 MiB that is full in the middle of a run, and has room afterwards: `unshare` gives it without privileges.
+#[test]
+fn a_full_disk_leaves_nothing_half_written_and_is_tried_again() {
+    let place = Place::new();
+    let folder = place.path("disk");
+    for name in ["disk", "in"] {
+        std::fs::create_dir(place.path(name)).expect("a folder");
+    }
+    let lines: String = (0..60_000).map(|n| LINE.replace("3E57427F3EXAMPLE", &format!("{:016X}", hash(n)))).collect();
+    let log = place.file("in/a.log", lines.as_bytes());
+    let early = filetime::FileTime::from_unix_time(1_600_000_000, 0);
+    filetime::set_file_mtime(&log, early).expect("an old file");
+    let sink = |name: &str| serde_json::json!({"name": name, "version": "1", "pathURI": folder.join(name)});
+    let project = serde_json::json!({
+        "project": {"name": "full", "version": "1"},
+        "placement": {"provider": "local", "root": folder.join("lake")},
+        "boundaries": [{"type": "watch", "name": "in", "lotUnit": "Twelfths",
+            "dataset": {"name": "raw", "version": "1", "pathURI": place.path("in")}}],
+        "arcs": [{"type": "convert", "name": "convert", "sources": {"main": {"name": "raw", "version": "1"}},
+            "sinks": {"main": sink("rows"), "rejects": sink("rejects")}, "workload": {"format": "s3-access"}}],
+    });
+    let project = place.file("project.json", project.to_string().as_bytes());
+    let script = r#"
+        mount -t tmpfs -o size=2m none "$DISK" || exit 77
+        "$ARC" up --once -p "$PROJECT" > full 2>&1; echo "up $?"
+        echo "readable $(find "$DISK/rows" -name '*.parquet' 2>/dev/null | wc -l)"
+        "$ARC" run --format s3-access --lot 20190206PT5M000 --sink "$DISK/out" --input "$LOG" 2> run; echo "run $?"
+        echo "readable $(find "$DISK/out" -type f 2>/dev/null | wc -l)"
+        mount -o remount,size=64m "$DISK"
+        "$ARC" retry -p "$PROJECT" > retried 2>&1; echo "retry $?"
+        echo "files $(find "$DISK/rows" -type f | wc -l)"
+        "$ARC" audit -p "$PROJECT" > audit 2>&1; echo "audit $?""#;
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script]).current_dir(place.folder.path());
+    command.env("ARC", tests::program::path()).env("DISK", &folder).env("PROJECT", project).env("LOG", log);
+    let done = match command.output() {
+        Ok(done) if done.status.code() != Some(77) && !done.stdout.is_empty() => done,
+        other => return eprintln!("SKIPPED: no small disk can be mounted here: {other:?}"),
+    };
+    let told = |name: &str| std::fs::read_to_string(place.path(name)).unwrap_or_default();
+    let said = String::from_utf8_lossy(&done.stdout);
+    assert_eq!(
+        said,
+        "up 1\nreadable 0\nrun 1\nreadable 0\nretry 0\nfiles 1\naudit 0\n",
+        "{} {} {}",
+        told("full"),
+        told("run"),
+        told("audit")
+    );
+    assert!(told("full").contains("No space left on device") && told("full").contains("tried again"), "{}", told("full"));
+    assert!(told("run").matches("No space left").count() == 1 && told("run").contains("try: free some space"), "{}", told("run"));
+}
+
+/// Numbers that do not compress.
+fn hash(n: u64) -> u64 {
+    (n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31).wrapping_mul(0xbf58_476d_1ce4_e5b9)
+}

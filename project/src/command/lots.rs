@@ -204,11 +204,11 @@ mod tests {
         let lots = found(&stores, &produced(), &window).await.unwrap();
         let rows = listed(&stores, &produced(), &lots).await.unwrap();
         expect![[r#"
-            dataset  lot              state     generation  objects  bytes
-            ───────────────────────────────────────────────────────────────
-            logs/1   20230717PT5M010  complete           1        1      7
+            dataset  lot              state     gen  files  bytes
+            ──────────────────────────────────────────────────────
+            logs/1   20230717PT5M010  complete    1      1      7
             logs/1   20230717PT5M011  missing
-            logs/1   20230717PT5M012  empty              1        0      0
+            logs/1   20230717PT5M012  empty       1      0      0
         "#]]
         .assert_eq(&output::table(&LISTED_TABLE, &rows, Some(100)));
     }

@@ -156,7 +156,7 @@ fn an_unknown_format_names_the_likely_one() {
     assert!(done.err.contains("s3-access"), "{done:?}");
 }
 
-/// A disk of 2 MiB that is full in the middle of a run, and has room afterwards: `unshare` gives it without privileges.
+/// A disk of 400 KiB that is full in the middle of a run, and has room afterwards: `unshare` gives it without privileges.
 #[test]
 fn a_full_disk_leaves_nothing_half_written_and_is_tried_again() {
     let place = Place::new();
@@ -179,7 +179,7 @@ fn a_full_disk_leaves_nothing_half_written_and_is_tried_again() {
     });
     let project = place.file("project.json", project.to_string().as_bytes());
     let script = r#"
-        mount -t tmpfs -o size=2m none "$DISK" || exit 77
+        mount -t tmpfs -o size=400k none "$DISK" || exit 77
         "$ARC" up --once -p "$PROJECT" > full 2>&1; echo "up $?"
         echo "readable $(find "$DISK/rows" -name '*.parquet' 2>/dev/null | wc -l)"
         "$ARC" run --format s3-access --lot 20190206PT5M000 --sink "$DISK/out" --input "$LOG" 2> run; echo "run $?"

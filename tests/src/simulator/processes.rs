@@ -13,7 +13,7 @@ use object_store::path::Path;
 use super::world::World;
 
 /// How long the storm lasts.
-const STORM_MINUTES: i64 = 30;
+const STORM_MINUTES: i64 = 25;
 /// How long the calm may last until everything is done.
 const CALM_HOURS: i64 = 12;
 /// The length of a lease.
@@ -96,7 +96,7 @@ async fn tick_for_ever(world: &World, skew: TimeDelta) {
         // A clock that jumps, too.
         let jump = TimeDelta::seconds(if world.dice.roll(20) == 0 { -400 } else { 0 });
         let _ = boundary.tick(world.time.now() + skew + jump).await;
-        pause(world, 90).await;
+        pause(world, 120).await;
     }
 }
 
@@ -105,7 +105,7 @@ async fn work_for_ever(world: &World, n: i64) {
     let mut dispatcher = open_dispatcher(world).await;
     loop {
         work_once(world, &mut dispatcher, &owner, false).await;
-        pause(world, 60).await;
+        pause(world, 150).await;
     }
 }
 

@@ -1,23 +1,24 @@
 //! Virtual time: a clock that only the scheduler moves, and sleeps that end when it does.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 /// When every schedule begins.
 const START: i64 = 1_700_000_040;
 
-/// Polls without a timer after which processes wait for something that will not come.
-const IDLE_POLLS_MAX: usize = 10_000;
+/// Waits of a tenth of a millisecond, while nobody sleeps and nobody is woken, after which nothing will come.
+const IDLE_WAITS_MAX: usize = 10_000;
 
 #[derive(Debug, Default)]
 struct State {
     micros: i64,
-    /// Deadlines of sleeps, each with a number of its own.
-    sleeps: BTreeSet<(i64, u64)>,
+    /// Who sleeps, by deadline, each with a number of its own.
+    sleeps: BTreeMap<(i64, u64), Option<Waker>>,
     numbers: u64,
 }
 
@@ -44,49 +45,65 @@ impl VirtualTime {
         let (deadline, number) = self.with(|state| {
             state.numbers += 1;
             let deadline = state.micros + micros;
-            state.sleeps.insert((deadline, state.numbers));
+            state.sleeps.insert((deadline, state.numbers), None);
             (deadline, state.numbers)
         });
         Sleep { time: self.clone(), deadline, number }
     }
 
-    /// Moves to the next deadline; false where nobody sleeps.
+    /// Moves to the next deadline and wakes who sleeps until then; false where nobody sleeps.
     fn advance(&self) -> bool {
-        self.with(|state| {
-            let next = state.sleeps.first().map(|(deadline, _)| *deadline);
-            state.micros = state.micros.max(next.unwrap_or(0));
-            next.is_some()
-        })
+        let woken = self.with(|state| {
+            let next = state.sleeps.first_key_value().map(|((deadline, _), _)| *deadline)?;
+            state.micros = state.micros.max(next);
+            let due = state.sleeps.range_mut(..=(next, u64::MAX));
+            Some(due.filter_map(|(_, waker)| waker.take()).collect::<Vec<_>>())
+        });
+        let is_somebody = woken.is_some();
+        woken.into_iter().flatten().for_each(Waker::wake);
+        is_somebody
     }
 
-    /// Polls the processes and moves the clock until all are done or `until` has passed. False where they wait for
-    /// something that never comes.
-    pub(crate) async fn run(&self, mut processes: Vec<Pin<Box<dyn Future<Output = ()> + '_>>>, until: TimeDelta) -> bool {
+    /// Polls the processes that were woken and, when none was, moves the clock, until all are done or `until` has passed.
+    /// False where they wait for something that never comes. Time stands still for nobody but the processes: none of
+    /// them may leave work to a thread of its own.
+    pub(crate) async fn run(&self, processes: Vec<Pin<Box<dyn Future<Output = ()> + '_>>>, until: TimeDelta) -> bool {
         let end = self.now() + until;
-        let mut idle = 0usize;
-        while !processes.is_empty() {
-            let before = self.with(|state| state.numbers);
-            let mut context = Context::from_waker(Waker::noop());
-            processes.retain_mut(|process| process.as_mut().poll(&mut context).is_pending());
-            if self.with(|state| state.numbers) != before {
+        let mut idle = 0;
+        let mut living: Vec<_> = processes.into_iter().map(|process| (Arc::new(Woken(AtomicBool::new(true))), process)).collect();
+        while !living.is_empty() {
+            let mut is_idle = true;
+            living.retain_mut(|(woken, process)| {
+                if !woken.0.swap(false, Ordering::Relaxed) {
+                    return true;
+                }
+                is_idle = false;
+                process.as_mut().poll(&mut Context::from_waker(&Waker::from(woken.clone()))).is_pending()
+            });
+            if !is_idle {
                 idle = 0;
-                continue;
-            }
-            // Lets tasks go on that the processes have spawned, before time does.
-            tokio::task::yield_now().await;
-            idle += 1;
-            if idle > 100 {
-                // Somebody waits for a thread of the runtime.
+            } else if !self.advance() {
+                // Somebody waits for the runtime.
                 tokio::time::sleep(std::time::Duration::from_micros(100)).await;
-            }
-            if idle.is_multiple_of(2) && !self.advance() && idle > IDLE_POLLS_MAX {
-                return false;
+                idle += 1;
+                if idle > IDLE_WAITS_MAX {
+                    return false;
+                }
             }
             if self.now() > end {
                 return true;
             }
         }
         true
+    }
+}
+
+/// Whether a process was woken.
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -101,9 +118,14 @@ pub(crate) struct Sleep {
 impl Future for Sleep {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
-        let is_over = self.time.with(|state| state.micros >= self.deadline);
-        if is_over { Poll::Ready(()) } else { Poll::Pending }
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        self.time.with(|state| {
+            if state.micros >= self.deadline {
+                return Poll::Ready(());
+            }
+            state.sleeps.insert((self.deadline, self.number), Some(context.waker().clone()));
+            Poll::Pending
+        })
     }
 }
 
@@ -111,7 +133,6 @@ impl Drop for Sleep {
     fn drop(&mut self) {
         self.time.with(|state| {
             state.sleeps.remove(&(self.deadline, self.number));
-            state.numbers += 1;
         });
     }
 }

@@ -13,7 +13,7 @@ use object_store::path::Path;
 use super::world::World;
 
 /// How long the storm lasts.
-const STORM_MINUTES: i64 = 25;
+const STORM_MINUTES: i64 = 12;
 /// How long the calm may last until everything is done.
 const CALM_HOURS: i64 = 12;
 /// The length of a lease.

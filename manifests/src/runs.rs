@@ -95,8 +95,8 @@ impl Stores {
         self.finish(lease, state, partial.and_then(|manifest| manifest.comment.clone()), false, now).await
     }
 
-    /// Deletes files of earlier generations that this one does not have; only below the dataset's own path. Of all of
-    /// them, since whoever made the one before may have died before it came to this.
+    /// Deletes the lot's files of earlier generations that this one does not have; only below the dataset's own path. Of
+    /// all of them, since whoever made the one before may have died before it came to this.
     async fn remove_replaced(&self, manifest: &Manifest) -> Result<(), ManifestsError> {
         let (id, lot) = (manifest.dataset.id(), manifest.lot_id);
         let mut kept: BTreeSet<String> = manifest.uris.iter().cloned().collect();
@@ -111,23 +111,16 @@ impl Stores {
         Ok(())
     }
 
-    /// Deletes a file of a lot. One whose name does not hold the lot may have been written over by another lot since, and
-    /// then stays.
+    /// Deletes a file of a lot, unless its name does not hold the lot: such a name, as copies keep it, may be another lot's
+    /// by now, and between looking and deleting it may become so. It stays, as what an archive was given does.
     async fn remove_object(&self, object: &ManifestObject, lot: Lot) -> Result<(), ManifestsError> {
-        let fail = |error| ManifestsError::store("delete", &object.uri, error);
-        let place = self.objects.locate(&object.uri)?;
-        let is_ours = object.uri.contains(&lot.to_string());
-        let is_there = match place.store.head(&place.path).await {
-            Ok(there) => is_ours || there.e_tag == object.etag,
-            Err(object_store::Error::NotFound { .. }) => false,
-            Err(error) => return Err(fail(error)),
-        };
-        if !is_there {
+        if !object.uri.contains(&lot.to_string()) {
             return Ok(());
         }
+        let place = self.objects.locate(&object.uri)?;
         match place.store.delete(&place.path).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(fail(error)),
+            Err(error) => Err(ManifestsError::store("delete", &object.uri, error)),
         }
     }
 }

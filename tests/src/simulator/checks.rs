@@ -145,20 +145,21 @@ async fn files(world: &World, name: &str, commits: &[Manifest]) -> Vec<Broken> {
     let there: Vec<_> = world.store.list(Some(&Path::from(name))).try_collect().await.unwrap_or_default();
     let once = if world.removes { Some(ever_committed(world, name, commits).await) } else { None };
     // A copy that died before its commit leaves what the next one, without its source, knows nothing of; nor does it
-    // delete under a name that may be another lot's what is not byte for byte its own.
+    // delete what has a name that may be another lot's.
     let is_known = |meta: &ObjectMeta| once.as_ref().is_none_or(|once| once.contains(&(meta.location.clone(), meta.e_tag.clone())));
     let strays = there.into_iter().filter(|meta| !listed.contains(&meta.location) && is_known(meta)).map(|meta| meta.location);
     found.extend(strays.flat_map(|path| broken(4, format!("{path} is in no commit"))));
     found
 }
 
-/// The files of all generations of all lots.
+/// The files of all generations of all lots whose names hold their lot.
 async fn ever_committed(world: &World, name: &str, commits: &[Manifest]) -> BTreeSet<(Path, Option<String>)> {
     let mut paths = BTreeSet::new();
     for commit in commits {
         for generation in 1..=commit.generation {
             let read = world.sound.read_commit(&dataset(name).id(), commit.lot_id, generation).await;
             let objects = read.ok().flatten().into_iter().flat_map(|read| read.objects);
+            let objects = objects.filter(|object| object.uri.contains(&commit.lot_id.to_string()));
             paths.extend(objects.filter_map(|object| Some((Path::parse(object.uri.trim_start_matches("memory://")).ok()?, object.etag))));
         }
     }

@@ -7,8 +7,10 @@ use std::sync::atomic::Ordering;
 use arcs::runner::{self, RunContext, RunOptions};
 use boundary::{Boundary, Dispatcher, MemoryIndex, Standing, Worker};
 use chrono::{DateTime, TimeDelta, Utc};
-use manifests::{ArcSpec, RunPlan};
+use futures::TryStreamExt;
+use manifests::{ArcSpec, Lot, RunPlan};
 use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStore};
 
 use super::world::World;
 
@@ -73,15 +75,28 @@ async fn outside(world: &World) {
     for n in 0.. {
         for m in 0..world.dice.roll(4) {
             let name = if world.replaces { world.dice.roll(12) } else { 4 * n + m };
-            let path = Path::from(format!("raw/{name}"));
+            let path = Path::from(format!("raw/{}", named(world, name)));
             let age = if world.dice.roll(4) == 0 { world.dice.roll(3_600) } else { 0 };
             let modified = world.time.now() - TimeDelta::seconds(i64::try_from(age).unwrap_or(0));
             world.store.put_at(&path, modified).await;
         }
         if world.removes && world.dice.roll(4) == 0 {
-            world.store.take_away(&Path::from(format!("raw/{}", world.dice.roll(4 * (n + 1))))).await;
+            let there: Vec<ObjectMeta> = world.store.list(Some(&Path::from("raw"))).try_collect().await.unwrap_or_default();
+            let picked = usize::try_from(world.dice.roll(there.len() as u64)).unwrap_or(0);
+            if let Some(meta) = there.get(picked) {
+                world.store.take_away(&meta.location).await;
+            }
         }
         pause(world, 240).await;
+    }
+}
+
+/// The name of an object. Where objects go away it holds the lot in which it most likely arrives: what a replay does not
+/// make again is then its lot's own, and removed.
+fn named(world: &World, number: u64) -> String {
+    match world.removes {
+        true => format!("{}-{number}", Lot::containing(world.boundary.unit, world.time.now())),
+        false => number.to_string(),
     }
 }
 

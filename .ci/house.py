@@ -14,7 +14,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 ARROWS = {  # who may depend on whom
     "manifests": set(),
     "boundary": {"manifests"},
-    "arcs": {"manifests"},
+    "formats": {"manifests"},
+    "arcs": {"manifests", "formats"},
     "project": {"manifests", "boundary", "arcs"},
     "tests": {"manifests", "boundary", "arcs", "project"},
 }

@@ -6,7 +6,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use serde_json::Value;
 
 use crate::columns::Kind;
-use crate::format::{self, FORMATS};
+use crate::format;
 use crate::lineage::{output_columns, reject_columns};
 use crate::partition::PartitionKey;
 
@@ -28,18 +28,17 @@ pub(crate) fn schema_of(declared: &Value) -> Result<SchemaRef, String> {
     let day = Field::new(PartitionKey::Dt.as_str(), DataType::Utf8, true);
     match declared {
         Value::String(name) if name == REJECTS_SCHEMA => {
-            Ok(Arc::new(Schema::new(reject_columns().iter().map(|column| column.kind.field(column.name)).collect::<Vec<_>>())))
+            Ok(Arc::new(Schema::new(reject_columns().iter().map(|column| column.kind.field(&column.name)).collect::<Vec<_>>())))
         }
-        Value::String(name) => {
-            let known = || FORMATS.iter().map(|format| format.name).collect::<Vec<_>>().join(", ");
-            let format =
-                format::find(name).ok_or_else(|| format!("`{name}` is no log format: use {}, rejects, or {{column: type}}", known()))?;
-            let fields = output_columns(format, &[]).into_iter().map(|column| column.kind.field(column.name));
-            Ok(Arc::new(Schema::new(fields.chain([day]).collect::<Vec<_>>())))
-        }
-        Value::Object(columns) => {
+        Value::Object(columns) if !columns.get("name").and_then(Value::as_str).is_some_and(|name| format::find(name).is_some()) => {
             let fields: Result<Vec<Field>, String> = columns.iter().map(|(name, kind)| field_of(name, kind)).collect();
             Ok(Arc::new(Schema::new(fields?)))
+        }
+        Value::String(_) | Value::Object(_) => {
+            let wrong = |problem: &format::Problem| format!("{} {} (or `rejects`, or {{column: type}})", problem.at, problem.message);
+            let grammar = format::compile(declared).map_err(|problems| problems.iter().map(wrong).collect::<Vec<_>>().join("; "))?;
+            let fields = output_columns(grammar.as_ref(), &[]).into_iter().map(|column| column.kind.field(&column.name));
+            Ok(Arc::new(Schema::new(fields.chain([day]).collect::<Vec<_>>())))
         }
         _ => Err("must be the name of a log format, or {column: type}".into()),
     }

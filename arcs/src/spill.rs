@@ -1,68 +1,61 @@
-//! Rows set aside: lines of partitions for which no writer is open flow in, and flow out again partition by partition.
-//! They lie in one temporary file that vanishes with the process; memory holds an index and a bounded buffer.
+//! Rows set aside: rows of partitions for which no writer is open flow in, and flow out again partition by partition.
+//! They lie, as arrow's IPC stream, in one temporary file that vanishes with the process; memory holds an index and a
+//! bounded buffer.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow::error::ArrowError;
+use arrow::ipc::reader::StreamReader;
+use arrow::ipc::writer::StreamWriter;
 
 use crate::error::ArcsError;
 use crate::partition::Slot;
+use crate::write::BatchFacts;
 
 /// Bytes that wait in memory before all of them are written.
 const BUFFER_BYTES: usize = 16 << 20;
 
-/// Bytes of a line number in the file.
-const NUMBER_BYTES: usize = 8;
+/// What an array takes in memory beside its values, in bytes, about.
+const ARRAY_BYTES: usize = 256;
 
-/// Lines set aside.
+/// Rows set aside.
 pub(crate) struct Spill {
     folder: PathBuf,
     file: Option<File>,
     file_bytes: u64,
-    waiting: BTreeMap<Slot, Vec<Lines>>,
+    waiting: BTreeMap<Slot, Vec<(RecordBatch, BatchFacts)>>,
     waiting_bytes: usize,
     written: BTreeMap<Slot, Vec<Extent>>,
 }
 
-/// Lines of one object, joined by newlines.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Lines {
-    /// The object's place among the sources.
-    pub source: usize,
-    /// The lines, each with a newline at its end.
-    pub text: Vec<u8>,
-    /// Their numbers in the object, from 1.
-    pub numbers: Vec<i64>,
-}
-
-/// Where [`Lines`] lie in the file: numbers first, text after.
+/// Where rows lie in the file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Extent {
-    source: usize,
     offset: u64,
-    numbers: u32,
-    text_bytes: u32,
+    /// How many bytes they are.
+    pub bytes: usize,
+    facts: BatchFacts,
 }
 
 impl Spill {
-    /// Sets lines aside in `folder`; nothing is created before it is needed.
+    /// Sets rows aside in `folder`; nothing is created before it is needed.
     pub(crate) fn new(folder: PathBuf) -> Spill {
         Spill { folder, file: None, file_bytes: 0, waiting: BTreeMap::new(), waiting_bytes: 0, written: BTreeMap::new() }
     }
 
-    /// Sets a line aside.
-    pub(crate) fn add(&mut self, slot: Slot, source: usize, number: i64, line: &[u8]) -> Result<(), ArcsError> {
-        let runs = self.waiting.entry(slot).or_default();
-        if runs.last().is_none_or(|run| run.source != source || run.text.len() > BUFFER_BYTES) {
-            runs.push(Lines { source, ..Lines::default() });
-        }
-        if let Some(run) = runs.last_mut() {
-            run.text.extend_from_slice(line);
-            run.text.push(b'\n');
-            run.numbers.push(number);
-        }
-        self.waiting_bytes += line.len() + NUMBER_BYTES;
+    /// Sets rows aside. Their texts are copied, so that they hold no block.
+    pub(crate) fn add(&mut self, slot: Slot, columns: Vec<ArrayRef>, facts: BatchFacts) -> Result<(), ArcsError> {
+        let columns: Vec<ArrayRef> = columns.into_iter().map(compact).collect();
+        self.waiting_bytes += columns.iter().map(|column| column.get_buffer_memory_size() + ARRAY_BYTES).sum::<usize>();
+        let batch = batch(columns).map_err(unfit)?;
+        self.waiting.entry(slot).or_default().push((batch, facts));
         if self.waiting_bytes > BUFFER_BYTES { self.write() } else { Ok(()) }
     }
 
@@ -72,26 +65,19 @@ impl Spill {
             Some(file) => file,
             None => self.file.insert(tempfile::tempfile_in(&self.folder).map_err(fail)?),
         };
-        for (slot, runs) in std::mem::take(&mut self.waiting) {
-            for run in runs {
-                let numbers: Vec<u8> = run.numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
-                file.write_all_at(&numbers, self.file_bytes).map_err(fail)?;
-                file.write_all_at(&run.text, self.file_bytes + numbers.len() as u64).map_err(fail)?;
-                let extent = Extent {
-                    source: run.source,
-                    offset: self.file_bytes,
-                    numbers: run.numbers.len() as u32,
-                    text_bytes: run.text.len() as u32,
-                };
-                self.written.entry(slot).or_default().push(extent);
-                self.file_bytes += (numbers.len() + run.text.len()) as u64;
-            }
+        for (slot, batches) in std::mem::take(&mut self.waiting) {
+            let mut facts = BatchFacts::default();
+            batches.iter().for_each(|(_, more)| facts.add(*more));
+            let bytes = encoded(&batches).map_err(unfit)?;
+            file.write_all_at(&bytes, self.file_bytes).map_err(fail)?;
+            self.written.entry(slot).or_default().push(Extent { offset: self.file_bytes, bytes: bytes.len(), facts });
+            self.file_bytes += bytes.len() as u64;
         }
         self.waiting_bytes = 0;
         Ok(())
     }
 
-    /// Where the lines of each partition lie, partitions in order.
+    /// Where the rows of each partition lie, partitions in order.
     pub(crate) fn partitions(&mut self) -> Result<Vec<(Slot, Vec<Extent>)>, ArcsError> {
         if self.waiting_bytes > 0 {
             self.write()?;
@@ -99,38 +85,74 @@ impl Spill {
         Ok(std::mem::take(&mut self.written).into_iter().collect())
     }
 
-    /// Reads lines back.
-    pub(crate) fn read(&self, extent: Extent) -> Result<Lines, ArcsError> {
+    /// Reads rows back.
+    pub(crate) fn read(&self, extent: Extent) -> Result<(Vec<ArrayRef>, BatchFacts), ArcsError> {
         let Some(file) = &self.file else { return Err(ArcsError::internal("nothing was set aside")) };
         let fail = |source| ArcsError::Spill { folder: self.folder.display().to_string(), source };
-        let mut numbers = vec![0; extent.numbers as usize * NUMBER_BYTES];
-        let mut text = vec![0; extent.text_bytes as usize];
-        file.read_exact_at(&mut numbers, extent.offset).map_err(fail)?;
-        file.read_exact_at(&mut text, extent.offset + numbers.len() as u64).map_err(fail)?;
-        let numbers = numbers.as_chunks::<NUMBER_BYTES>().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect();
-        Ok(Lines { source: extent.source, text, numbers })
+        let mut bytes = vec![0; extent.bytes];
+        file.read_exact_at(&mut bytes, extent.offset).map_err(fail)?;
+        let batch = StreamReader::try_new(bytes.as_slice(), None).and_then(|mut read| read.next().transpose()).map_err(unfit)?;
+        let batch = batch.ok_or_else(|| ArcsError::internal("rows set aside are not there any more"))?;
+        Ok((batch.columns().to_vec(), extent.facts))
     }
+}
+
+/// The same values in buffers of their own.
+fn compact(column: ArrayRef) -> ArrayRef {
+    match column.data_type() {
+        DataType::BinaryView => Arc::new(column.as_binary_view().gc()),
+        DataType::Utf8View => Arc::new(column.as_string_view().gc()),
+        _ => column,
+    }
+}
+
+fn batch(columns: Vec<ArrayRef>) -> Result<RecordBatch, ArrowError> {
+    let fields: Vec<Field> = columns.iter().map(|column| Field::new("", column.data_type().clone(), true)).collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+}
+
+fn encoded(batches: &[(RecordBatch, BatchFacts)]) -> Result<Vec<u8>, ArrowError> {
+    let Some((first, _)) = batches.first() else { return Ok(Vec::new()) };
+    let all = concat_batches(first.schema_ref(), batches.iter().map(|(batch, _)| batch))?;
+    let mut writer = StreamWriter::try_new(Vec::new(), first.schema_ref())?;
+    writer.write(&all)?;
+    writer.into_inner()
+}
+
+fn unfit(error: ArrowError) -> ArcsError {
+    ArcsError::internal(format!("rows cannot be set aside: {error}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use arrow::array::{BinaryViewArray, Int64Array};
+    use arrow::datatypes::Int64Type;
 
     #[test]
-    fn lines_come_back_by_partition() {
+    fn rows_come_back_by_partition() {
         let folder = tempfile::tempdir().unwrap();
         let mut spill = Spill::new(folder.path().to_owned());
         let long = vec![b'x'; BUFFER_BYTES / 3];
+        let mut add = |slot, number: i64, text: &[u8]| {
+            let columns: Vec<ArrayRef> = vec![Arc::new(BinaryViewArray::from_iter_values([text])), Arc::new(Int64Array::from(vec![number]))];
+            spill.add(slot, columns, BatchFacts { rows: 1, text_bytes: 2, times: Some((number, number)) }).unwrap();
+        };
         for number in 0..10 {
-            spill.add(Some(number % 2), (number / 5) as usize, number + 1, &long).unwrap();
-            spill.add(None, 0, number + 1, b"short").unwrap();
+            add(Some(number % 2), number + 1, &long);
+            add(None, number + 1, b"short");
         }
         let partitions = spill.partitions().unwrap();
         assert_eq!(partitions.iter().map(|(slot, _)| *slot).collect::<Vec<_>>(), [None, Some(0), Some(1)]);
-        let odd: Vec<i64> = partitions[2].1.iter().flat_map(|extent| spill.read(*extent).unwrap().numbers).collect();
-        assert_eq!(odd, [2, 4, 6, 8, 10]);
-        let short: Vec<u8> = partitions[0].1.iter().flat_map(|extent| spill.read(*extent).unwrap().text).collect();
-        assert_eq!(short, b"short\n".repeat(10));
+        let numbers = |extents: &[Extent]| -> Vec<i64> {
+            let read = extents.iter().map(|extent| spill.read(*extent).unwrap().0[1].clone());
+            read.flat_map(|column| column.as_primitive::<Int64Type>().values().to_vec()).collect()
+        };
+        assert_eq!(numbers(&partitions[2].1), [2, 4, 6, 8, 10]);
+        assert_eq!(numbers(&partitions[0].1), (1..=10).collect::<Vec<_>>());
+        let (columns, facts) = spill.read(partitions[1].1[0]).unwrap();
+        assert!(columns[0].as_binary_view().iter().all(|text| text == Some(long.as_slice())));
+        assert_eq!((facts.rows, facts.times.unwrap().0), (columns[0].len() as u64, 1));
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "the file has no name");
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use arcs::committed::CommittedFiles;
-use arcs::format::{Column, Format};
+use arcs::format::{Column, Grammar};
 use arcs::partition::PartitionKey;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::TableReference;
@@ -37,10 +37,10 @@ pub struct Described {
 impl From<&Column> for Described {
     fn from(column: &Column) -> Described {
         let meaning = match column.unit {
-            "" => column.meaning.to_owned(),
+            "" => column.meaning.clone().into_owned(),
             unit => format!("{} ({unit})", column.meaning),
         };
-        Described { name: column.name.to_owned(), kind: column.kind.data_type(), meaning }
+        Described { name: column.name.clone().into_owned(), kind: column.kind.data_type(), meaning }
     }
 }
 
@@ -50,9 +50,9 @@ impl From<&Field> for Described {
     }
 }
 
-/// What a conversion of `format` writes.
-pub fn of_format(format: &Format, partitions: &[PartitionKey]) -> Known {
-    let columns = arcs::output_columns(format, partitions).iter().map(Described::from).collect();
+/// What a conversion through `grammar` writes.
+pub fn of_grammar(grammar: &dyn Grammar, partitions: &[PartitionKey]) -> Known {
+    let columns = arcs::output_columns(grammar, partitions).iter().map(Described::from).collect();
     Known { columns, partitions: partitions.iter().map(|key| key.as_str().to_owned()).collect() }
 }
 
@@ -79,10 +79,10 @@ fn producer<'a>(project: &'a Project, produced: &'a Produced) -> Option<(&'a Arc
 }
 
 fn converted(arc: &ArcSpec, role: &str) -> Option<Known> {
-    let format = arc.workload.get("format").and_then(Value::as_str).and_then(arcs::format::find);
-    let format = format.filter(|_| arc.kind == "convert")?;
+    let grammar = arc.workload.get("format").filter(|_| arc.kind == "convert").and_then(|format| arcs::format::compile(format).ok())?;
     if role == MAIN_ROLE {
-        return Some(of_format(format, &partitions_of(arc)));
+        // Where the columns are in the logs, the newest file tells them.
+        return grammar.inferred(&[]).is_none().then(|| of_grammar(grammar.as_ref(), &partitions_of(arc)));
     }
     Some(Known { columns: arcs::reject_columns().iter().map(Described::from).collect(), partitions: Vec::new() })
 }

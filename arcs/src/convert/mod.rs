@@ -11,26 +11,33 @@ mod sequence;
 #[cfg(test)]
 mod tests;
 
+use std::io::Read;
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 
 use manifests::{Counts, Lot, ManifestObject};
 use tokio::runtime::Handle;
 
-use crate::decode::InflationLimit;
+use crate::decode::{Decoder, InflationLimit};
 use crate::error::ArcsError;
-use crate::format::Format;
+use crate::format::Grammar;
 use crate::lines::LineLimits;
 use crate::partition::PartitionKey;
 use crate::pool::{Failure, Pool};
 use crate::read::{ObjectProblem, SourceObject};
 use crate::write::{StagedFile, Target, WriteOptions};
 
+/// Objects whose start tells the columns, where a grammar does not know them.
+const SAMPLES_MAX: usize = 16;
+
+/// Bytes of such a start, decompressed.
+const SAMPLE_BYTES: u64 = 256 << 10;
+
 /// What to convert.
 #[derive(Clone)]
 pub struct ConvertJob {
-    /// How lines read.
-    pub format: &'static Format,
+    /// How records read. A grammar whose columns are in the logs takes them from the start of the sources.
+    pub grammar: Arc<dyn Grammar>,
     /// The lot; it names the files and stands in the lineage.
     pub lot: Lot,
     /// What to read, in this order.
@@ -161,9 +168,29 @@ pub async fn convert(job: ConvertJob) -> Result<Staged, ArcsError> {
     let failure = Arc::new(Failure::default());
     let stop = StopOnDrop(failure.clone());
     let runtime = Handle::current();
-    let done = tokio::task::spawn_blocking(move || run(&job, &runtime, &failure)).await;
+    let done = tokio::task::spawn_blocking(move || run(&inferred(job, &runtime), &runtime, &failure)).await;
     drop(stop);
     done.unwrap_or_else(|_| Err(ArcsError::internal("the conversion's thread panicked")))
+}
+
+/// The job with the columns that its sources have, where the grammar does not know them. What cannot be read is passed
+/// over here, and told of when it is read.
+fn inferred(mut job: ConvertJob, runtime: &Handle) -> ConvertJob {
+    if job.grammar.inferred(&[]).is_none() {
+        return job;
+    }
+    let head = |source: &SourceObject| {
+        let (stored, _) = crate::read::open(source, runtime).ok()?;
+        let mut head = Vec::new();
+        Decoder::new(stored, job.limits.inflation).ok()?.take(SAMPLE_BYTES).read_to_end(&mut head).ok()?;
+        Some(head)
+    };
+    let heads: Vec<Vec<u8>> = job.sources.iter().take(SAMPLES_MAX).filter_map(head).collect();
+    let heads: Vec<&[u8]> = heads.iter().map(Vec::as_slice).collect();
+    if let Some(grammar) = job.grammar.inferred(&heads) {
+        job.grammar = grammar.into();
+    }
+    job
 }
 
 fn run(job: &ConvertJob, runtime: &Handle, failure: &Arc<Failure>) -> Result<Staged, ArcsError> {

@@ -6,13 +6,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, UInt32Array};
-use arrow::buffer::Buffer;
 use arrow::compute::take;
 
 use crate::convert::ConvertJob;
-use crate::convert::sequence::with_lineage;
 use crate::error::ArcsError;
-use crate::parse::{Block, Content, ParsedBlock, parse};
+use crate::parse::ParsedBlock;
 use crate::partition::{Partitioning, Slot};
 use crate::pool::{Budget, Failure, Share};
 use crate::spill::{Extent, Spill};
@@ -26,12 +24,8 @@ const ENCODER_BYTES: usize = 1 << 20;
 
 /// Rows of one block.
 pub(super) struct Rows<'a> {
-    /// Their object's place among the sources.
-    pub source: usize,
     /// All columns, lineage included.
     pub columns: Vec<ArrayRef>,
-    /// Their line numbers in the object.
-    pub numbers: Vec<i64>,
     /// The block.
     pub parsed: &'a ParsedBlock,
     /// The block's share of the bound on what is in flight.
@@ -116,8 +110,11 @@ impl<'a> Partitions<'a> {
         let facts = facts(rows.parsed, some.as_deref());
         self.text_bytes += facts.text_bytes;
         if !self.make_room(slot) {
-            let all = || (0..rows.numbers.len() as u32).collect();
-            return self.set_aside(slot, rows, some.unwrap_or_else(all));
+            let columns = match some {
+                None => rows.columns.clone(),
+                Some(some) => pick(&rows.columns, some)?,
+            };
+            return self.spill.add(slot, columns, facts);
         }
         let columns = match some {
             None => rows.columns.clone(),
@@ -142,15 +139,6 @@ impl<'a> Partitions<'a> {
             self.parts.insert(idlest, open.table.finish());
         }
         true
-    }
-
-    fn set_aside(&mut self, slot: Slot, rows: &Rows<'_>, some: Vec<u32>) -> Result<(), ArcsError> {
-        for row in some {
-            let line = rows.parsed.row_lines[row as usize];
-            let text = &rows.parsed.text[line.start as usize..line.end as usize];
-            self.spill.add(slot, rows.source, rows.numbers[row as usize], text)?;
-        }
-        Ok(())
     }
 
     /// Keeps the text of all open row groups together below that of one: the largest is closed.
@@ -179,19 +167,10 @@ impl<'a> Partitions<'a> {
         Ok(self.parts.values().map(|parts| *parts as usize).sum())
     }
 
-    /// Reads lines that were set aside a second time, and writes them.
+    /// Writes rows that were set aside.
     fn take_back(&self, extent: Extent, table: &mut Table, budget: &Arc<Budget>, failure: &Failure) -> Result<(), ArcsError> {
-        let lines = self.spill.read(extent)?;
-        let share = budget.take(lines.text.len().max(ENCODER_BYTES), failure).ok_or(ArcsError::Stopped)?;
-        let block = Block { text: Buffer::from_vec(lines.text), offset: 0, content: Content::Lines, share: None };
-        let fail = |error| ArcsError::internal(format!("rows set aside do not make arrays: {error}"));
-        let mut parsed = parse(self.job.format, block, usize::MAX).map_err(fail)?;
-        if parsed.row_lines.len() != lines.numbers.len() {
-            return Err(ArcsError::internal("a row set aside does not read as a row again"));
-        }
-        let facts = facts(&parsed, None);
-        let rows = std::mem::take(&mut parsed.rows);
-        let columns = with_lineage(self.job, lines.source, rows, lines.numbers, !self.has_lot())?;
+        let share = budget.take(extent.bytes.max(ENCODER_BYTES), failure).ok_or(ArcsError::Stopped)?;
+        let (columns, facts) = self.spill.read(extent)?;
         table.write(&Arc::new(Batch { columns, _share: Some(Arc::new(share)) }), facts)
     }
 }

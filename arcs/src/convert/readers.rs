@@ -15,8 +15,9 @@ use crate::convert::ConvertJob;
 use crate::decode::{Compression, Decoder};
 use crate::error::ArcsError;
 use crate::lines::{Piece, Pieces};
-use crate::parse::{Block, Content, ParsedBlock, parse};
-use crate::pool::{Budget, Failure, Tasks, Urgency};
+use crate::format::Layout;
+use crate::parse::{Block, Content, ParsedBlock, layout_after, parse};
+use crate::pool::{Budget, Failure, Share, Tasks, Urgency};
 use crate::read::{self, FailureSlot, SourceObject, Unread};
 
 /// Objects read side by side.
@@ -25,7 +26,7 @@ const READERS_MAX: usize = 4;
 /// What readers and parsers tell the sequence.
 pub(super) enum Message {
     /// A block of an object, by its place there.
-    Block { source: usize, index: usize, parsed: Box<ParsedBlock> },
+    Block { source: usize, index: usize, parsed: Box<ParsedBlock>, share: Share },
     /// An object is read to its end.
     End(End),
 }
@@ -113,14 +114,19 @@ impl Reader<'_> {
 
     fn pieces(&self, source: usize, object: &SourceObject, decoder: Decoder, slot: &FailureSlot) -> Result<End, ArcsError> {
         let compression = decoder.compression();
-        let mut pieces = Pieces::new(decoder, self.job.limits.lines);
-        let (mut blocks, mut problem) = (0, None);
+        let grammar = self.job.grammar.as_ref();
+        let mut pieces = Pieces::new(decoder, grammar, self.job.limits.lines);
+        let (mut blocks, mut problem, mut layout) = (0, None, None);
         while let Some(piece) = pieces.next_piece() {
             if self.failure.is_set() {
                 return Err(ArcsError::Stopped);
             }
             match piece {
-                Piece::Lines { text, offset } => self.submit(source, blocks, text, offset, Content::Lines),
+                Piece::Lines { text, offset } => {
+                    let is_first = blocks == 0;
+                    let after = layout_after(grammar, &text, is_first, layout.clone());
+                    self.submit(source, blocks, text, offset, Content::Records { is_first }, std::mem::replace(&mut layout, after));
+                }
                 Piece::Overlong { head, offset, bytes } => {
                     self.reject(source, blocks, head, offset, bytes, crate::parse::TOO_LONG.to_owned());
                 }
@@ -136,18 +142,19 @@ impl Reader<'_> {
     }
 
     fn reject(&self, source: usize, index: usize, head: Vec<u8>, offset: u64, bytes: u64, reason: String) {
-        self.submit(source, index, head, offset, Content::Reject { bytes, reason });
+        self.submit(source, index, head, offset, Content::Reject { bytes, reason }, None);
     }
 
     /// Hands a block to the parsers once there is room for it.
-    fn submit(&self, source: usize, index: usize, text: Vec<u8>, offset: u64, content: Content) {
+    fn submit(&self, source: usize, index: usize, text: Vec<u8>, offset: u64, content: Content, layout: Option<Layout>) {
         let Some(share) = self.budget.take(text.capacity(), self.failure) else { return };
-        let block = Block { text: Buffer::from_vec(text), offset, content, share: Some(share) };
-        let (format, line_bytes_max) = (self.job.format, self.job.limits.lines.line_bytes_max);
+        let arrived = self.job.lot.end().timestamp_micros();
+        let block = Block { text: Buffer::from_vec(text), offset, content, layout, arrived };
+        let (grammar, line_bytes_max) = (self.job.grammar.clone(), self.job.limits.lines.line_bytes_max);
         let (messages, failure) = (self.messages.clone(), self.failure.clone());
-        self.tasks.submit(Urgency::Then, move || match parse(format, block, line_bytes_max) {
+        self.tasks.submit(Urgency::Then, move || match parse(grammar.as_ref(), block, line_bytes_max) {
             Ok(parsed) => {
-                let _ = messages.send(Message::Block { source, index, parsed: Box::new(parsed) });
+                let _ = messages.send(Message::Block { source, index, parsed: Box::new(parsed), share });
             }
             Err(error) => failure.set(ArcsError::internal(format!("rows of a block do not make arrays: {error}"))),
         });

@@ -19,7 +19,7 @@ use crate::format::Column;
 use crate::lineage::{output_columns, reject_columns};
 use crate::parse::ParsedBlock;
 use crate::partition::{PartitionKey, Partitioning};
-use crate::pool::{Failure, Tasks};
+use crate::pool::{Failure, Share, Tasks};
 use crate::read::ObjectProblem;
 use crate::write::{Batch, BatchFacts, Finished, Stage, StagedFile, Table, TableContext, TableSchema, Target};
 
@@ -37,7 +37,7 @@ pub(super) fn run(
     failure: &Arc<Failure>,
     received: &Receiver<Message>,
 ) -> Result<Staged, ArcsError> {
-    let (main, main_files) = context(job, &job.main, &output_columns(job.format, &job.partitions), tasks, runtime, failure)?;
+    let (main, main_files) = context(job, &job.main, &output_columns(job.grammar.as_ref(), &job.partitions), tasks, runtime, failure)?;
     let (rejects, reject_files) = context(job, &job.rejects, &reject_columns(), tasks, runtime, failure)?;
     let folder = Partitioning::new(&[PartitionKey::Dt], job.lot);
     let folder = folder.folder(folder.slot(Some(job.lot.start().timestamp_micros())));
@@ -70,7 +70,7 @@ fn context(
     runtime: &Handle,
     failure: &Arc<Failure>,
 ) -> Result<(TableContext, Receiver<Finished>), ArcsError> {
-    let fields = columns.iter().map(|column| (column.kind.field(column.name), column.values));
+    let fields = columns.iter().map(|column| (column.kind.field(&column.name), column.values));
     let (finished, files) = channel();
     let context = TableContext {
         schema: TableSchema::new(fields, &job.write)?,
@@ -115,8 +115,8 @@ impl Sequence<'_> {
         let (mut blocks, mut ends) = (BTreeMap::new(), BTreeMap::new());
         let (mut source, mut index) = (0usize, 0usize);
         while source < self.job.sources.len() {
-            if let Some(parsed) = blocks.remove(&(source, index)) {
-                self.place(source, parsed)?;
+            if let Some((parsed, share)) = blocks.remove(&(source, index)) {
+                self.place(source, parsed, share)?;
                 index += 1;
                 if index.is_multiple_of(PROGRESS_BLOCKS) {
                     self.report();
@@ -131,7 +131,7 @@ impl Sequence<'_> {
                 continue;
             }
             match received.recv_timeout(Duration::from_millis(LOOK_MILLISECONDS)) {
-                Ok(Message::Block { source, index, parsed }) => drop(blocks.insert((source, index), *parsed)),
+                Ok(Message::Block { source, index, parsed, share }) => drop(blocks.insert((source, index), (*parsed, share))),
                 Ok(Message::End(end)) => drop(ends.insert(end.source, end)),
                 Err(RecvTimeoutError::Timeout) if !self.failure.is_set() => {}
                 Err(_) => return Err(ArcsError::Stopped),
@@ -163,9 +163,9 @@ impl Sequence<'_> {
     }
 
     /// Sends the rows and rejects of the next block on to their tables.
-    fn place(&mut self, source: usize, mut parsed: ParsedBlock) -> Result<(), ArcsError> {
+    fn place(&mut self, source: usize, mut parsed: ParsedBlock, share: Share) -> Result<(), ArcsError> {
         let before = self.lines_before as i64;
-        let share = parsed.share.take().map(Arc::new);
+        let share = Some(Arc::new(share));
         self.counts += parsed.counts;
         self.lines_before += parsed.counts.lines;
         if !parsed.reject_lines.is_empty() {
@@ -177,15 +177,15 @@ impl Sequence<'_> {
         }
         if !parsed.row_lines.is_empty() {
             let numbers: Vec<i64> = parsed.row_lines.iter().map(|line| before + i64::from(line.number) + 1).collect();
-            let columns = with_lineage(self.job, source, std::mem::take(&mut parsed.rows), numbers.clone(), !self.partitions.has_lot())?;
-            self.partitions.write(Rows { source, columns, numbers, parsed: &parsed, share })?;
+            let columns = with_lineage(self.job, source, std::mem::take(&mut parsed.rows), numbers, !self.partitions.has_lot())?;
+            self.partitions.write(Rows { columns, parsed: &parsed, share })?;
         }
         Ok(())
     }
 }
 
 /// Adds the lineage columns.
-pub(super) fn with_lineage(
+fn with_lineage(
     job: &ConvertJob,
     source: usize,
     mut columns: Vec<ArrayRef>,

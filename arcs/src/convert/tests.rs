@@ -57,7 +57,7 @@ impl Lake {
             sources.push(SourceObject { uri, size: object.len() as u64, etag: None, store: store.clone(), path });
         }
         let job = ConvertJob {
-            format: format::find("s3-access").unwrap(),
+            grammar: format::compile(&"s3-access".into()).unwrap(),
             lot: "20260206PT5M000".parse().unwrap(),
             sources,
             main: target(&store, "main"),

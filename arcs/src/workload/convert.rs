@@ -5,11 +5,12 @@ use futures::TryStreamExt;
 use manifests::{ArcSpec, Lot, MAIN_ROLE};
 use object_store::ObjectStoreExt;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::{Parameter, ParameterKind, Problem, RunInput, SinkFiles, StagedWork, Work, Workload, check_sinks};
 use crate::convert::{ConvertJob, ConvertLimits, Staged, convert};
 use crate::error::ArcsError;
-use crate::format::{self, FORMATS};
+use crate::format;
 use crate::partition::PartitionKey;
 use crate::write::{Target, WriteOptions};
 
@@ -31,7 +32,7 @@ pub(super) struct Convert;
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Parameters {
-    format: String,
+    format: Value,
     partitions: Option<Vec<PartitionKey>>,
     zstd_level: Option<i32>,
 }
@@ -51,7 +52,12 @@ impl Workload for Convert {
             Parameter { name, kind, default, meaning }
         }
         const PARAMETERS: &[Parameter] = &[
-            parameter("format", ParameterKind::Text, "", "the log format, as `arc formats` lists them"),
+            parameter(
+                "format",
+                ParameterKind::Any,
+                "",
+                "the log format, as `arc formats` lists them: its name, or {name: …} with its options",
+            ),
             parameter(
                 "partitions",
                 ParameterKind::Texts,
@@ -71,10 +77,9 @@ impl Workload for Convert {
 
     fn check(&self, arc: &ArcSpec) -> Vec<Problem> {
         let mut problems = check_sinks(arc, &[MAIN_ROLE, REJECTS_ROLE]);
-        let name = arc.workload["format"].as_str().unwrap_or_default();
-        if format::find(name).is_none() {
-            let known: Vec<_> = FORMATS.iter().map(|format| format.name).collect();
-            problems.push(Problem::new("workload.format", format!("`{name}` is no log format")).fix(format!("use {}", known.join(", "))));
+        if let Some(Err(wrong)) = arc.workload.get("format").map(format::compile) {
+            let place = |at: String| if at.is_empty() { "workload.format".to_owned() } else { format!("workload.format.{at}") };
+            problems.extend(wrong.into_iter().map(|problem| Problem::new(place(problem.at), problem.message)));
         }
         for (at, key) in arc.workload["partitions"].as_array().into_iter().flatten().enumerate() {
             let key = key.as_str().unwrap_or_default();
@@ -93,15 +98,18 @@ impl Workload for Convert {
 
     async fn run(&self, input: &RunInput<'_>) -> Result<Work, ArcsError> {
         let parameters: Parameters = input.parameters()?;
-        let unknown = || ArcsError::Job { message: format!("`{}` is no log format; `arc formats` lists them", parameters.format) };
-        let format = format::find(&parameters.format).ok_or_else(unknown)?;
+        let wrong = |problems: Vec<format::Problem>| {
+            let problems: Vec<String> = problems.into_iter().map(|problem| format!("{} {}", problem.at, problem.message)).collect();
+            ArcsError::Job { message: format!("format: {}", problems.join("; ").trim()) }
+        };
+        let grammar = format::compile(&parameters.format).map_err(wrong)?;
         let (main, rejects_sink) = (input.main_target()?, input.target(REJECTS_ROLE)?);
         let (sources, mut problems) = input.objects();
         let options = &input.context.options;
         let mut write = WriteOptions::default();
         write.zstd_level = parameters.zstd_level.unwrap_or(write.zstd_level);
         let job = ConvertJob {
-            format,
+            grammar,
             lot: input.lot,
             sources,
             rejects: rejects_sink.clone().unwrap_or_else(|| below(&main)),

@@ -100,10 +100,10 @@ impl Audit<'_> {
 
 /// What a conversion of the arc's parameters does, with its output going nowhere.
 fn job(arc: &ArcSpec, manifest: &Manifest, sources: Vec<SourceObject>) -> Option<ConvertJob> {
-    let format = arcs::format::find(arc.workload.get("format")?.as_str()?)?;
+    let grammar = arcs::format::compile(arc.workload.get("format")?).ok()?;
     let nowhere = || Target { store: Arc::new(Discard), base: Path::default(), uri_base: "memory:///".into() };
     Some(ConvertJob {
-        format,
+        grammar,
         lot: manifest.lot_id,
         sources,
         main: nowhere(),

@@ -26,6 +26,9 @@ pub struct Args {
     /// Without a project: the log format that was converted.
     #[arg(long, requires = "location")]
     format: Option<String>,
+    /// Without a project: an option of the format; may be given more than once.
+    #[arg(long = "format-option", value_name = "KEY=VALUE", requires = "format")]
+    format_options: Vec<String>,
     /// Without a project: where its Parquet lies, s3://bucket/folder/.
     #[arg(long, value_name = "URI", requires = "format")]
     location: Option<String>,
@@ -78,11 +81,11 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
 }
 
 fn of_format(args: &Args, format: &str, location: &str) -> Result<Table, Trouble> {
-    let format = formats::find(format)?;
+    let named = formats::named(format, &args.format_options)?;
     Ok(Table {
-        name: table_name(args.table.as_deref().unwrap_or(format.name)),
-        comment: format.summary.to_owned(),
-        known: columns::of_format(format, &args.partitions),
+        name: table_name(args.table.as_deref().unwrap_or(named.format.name)),
+        comment: named.format.summary.to_owned(),
+        known: columns::of_grammar(named.grammar.as_ref(), &args.partitions),
         location: format!("{}/", location.trim_end_matches('/')),
         first_day: args.first_day.clone(),
     })
@@ -267,9 +270,9 @@ mod tests {
     #[test]
     fn every_format_is_a_table() {
         for format in arcs::format::FORMATS {
-            for column in columns::of_format(format, &PartitionKey::ALL).columns {
+            for column in columns::of_grammar(arcs::format::compile(&serde_json::json!({"name": format.name})).unwrap().as_ref(), &PartitionKey::ALL).columns {
                 let kind = athena_type(&column.kind);
-                assert!(["string", "binary", "int", "bigint", "timestamp"].contains(&kind.as_str()), "{} {kind}", column.name);
+                assert!(["string", "binary", "int", "bigint", "double", "boolean", "timestamp"].contains(&kind.as_str()), "{} {kind}", column.name);
                 assert!(column.meaning.chars().count() <= COMMENT_CHARACTERS_MAX, "{}: {}", column.name, column.meaning);
                 assert!(PartitionKey::find(&column.name).is_none(), "{} is a partition and a column", column.name);
             }

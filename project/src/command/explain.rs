@@ -1,22 +1,28 @@
-//! `arc explain`: how each line of a log reads: its columns and values, or why it is a reject and at which byte. Log
-//! lines of any origin flow in; nothing of them reaches the terminal unescaped, and no line is shown longer than it.
+//! `arc explain`: how each record of a log reads: its columns and values, or why it is a reject and at which byte. Logs of
+//! any origin, compressed or not, flow in; nothing of them reaches the terminal unescaped, and no line is shown longer
+//! than it.
 
-use std::io::{BufRead, Read, Write};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use arcs::format::{Explained, Format, Outcome, explain};
+use arcs::decode::{Decoder, InflationLimit};
+use arcs::format::{Explained, Explainer, Grammar, Outcome};
+use arcs::lines::{LineLimits, Piece, Pieces};
 
 use super::{Context, Exit, Trouble, formats};
 use crate::output::{Cell, Listing, Output, escape};
 
 /// The longest line that is looked into, in bytes; a longer one is said to be so and passed over.
-const LINE_BYTES_MAX: u64 = 1 << 20;
+const LINE_BYTES_MAX: usize = 1 << 20;
+/// Bytes that are read before anything is shown, as far as lines allow.
+const BLOCK_BYTES: usize = 64 << 10;
+/// Bytes from which columns are taken that only the log itself knows.
+const SAMPLE_BYTES: u64 = 256 << 10;
 /// How much of a line is shown around the byte that stopped the reading, in characters.
 const SHOWN_CHARACTERS: usize = 76;
 /// How much of a value is shown, in characters.
 const VALUE_CHARACTERS: usize = 300;
-const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// Arguments of `arc explain`.
 #[derive(Debug, clap::Args)]
@@ -24,81 +30,90 @@ pub struct Args {
     /// The log format.
     #[arg(long)]
     format: String,
-    /// The log, plain text; stdin where not given or `-`.
+    /// An option of the format; may be given more than once.
+    #[arg(long = "format-option", value_name = "KEY=VALUE")]
+    format_options: Vec<String>,
+    /// The log, plain or compressed; stdin where not given or `-`.
     #[arg(default_value = "-")]
     file: PathBuf,
 }
 
-/// Explains line by line.
+/// Explains record by record.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
-    let format = formats::find(&args.format)?;
-    let mut reader = open(&args.file)?;
-    if reader.fill_buf().is_ok_and(|start| start.starts_with(&GZIP_MAGIC)) {
-        let next = format!("gunzip -c {} | arc explain --format {}", args.file.display(), format.name);
-        return Err(Trouble::usage(format!("{} is compressed", args.file.display())).next(next).into());
-    }
+    let named = formats::named(&args.format, &args.format_options)?;
+    let mut log = Decoder::new(open(&args.file)?, InflationLimit::default()).context("cannot read the log")?;
+    let mut head = Vec::new();
+    let inferred = match named.grammar.inferred(&[]) {
+        None => None,
+        Some(_) => {
+            (&mut log).take(SAMPLE_BYTES).read_to_end(&mut head).context("cannot read the log")?;
+            named.grammar.inferred(&[&head])
+        }
+    };
+    let grammar = inferred.as_deref().unwrap_or(named.grammar.as_ref());
     let stdout = std::io::BufWriter::new(std::io::stdout().lock());
+    let log = head.as_slice().chain(log);
+    let arrived = context.now.timestamp_micros();
     match context.output {
-        Output::Table => tell(format, reader, stdout)?,
-        output => list(format, reader, stdout, output)?,
+        Output::Table => tell(grammar, arrived, log, stdout)?,
+        output => list(grammar, arrived, log, stdout, output)?,
     }
     Ok(Exit::Done)
 }
 
-fn open(path: &Path) -> anyhow::Result<Box<dyn BufRead>> {
+fn open(path: &Path) -> anyhow::Result<Box<dyn Read + Send>> {
     if path == Path::new("-") {
-        return Ok(Box::new(std::io::BufReader::new(std::io::stdin())));
+        return Ok(Box::new(std::io::stdin()));
     }
     let file = std::fs::File::open(path).map_err(|error| Trouble::not_found(format!("{}: {error}", path.display())))?;
     if file.metadata().is_ok_and(|meta| meta.is_dir()) {
         return Err(Trouble::usage(format!("{} is a folder", path.display())).next("name a file in it").into());
     }
-    Ok(Box::new(std::io::BufReader::new(file)))
+    Ok(Box::new(file))
 }
 
-/// The next line without its newline; `None` at the end. The flag says that it is too long and was cut.
-fn next_line(reader: &mut impl BufRead) -> anyhow::Result<Option<(Vec<u8>, bool)>> {
-    let mut line = Vec::new();
-    reader.by_ref().take(LINE_BYTES_MAX + 1).read_until(b'\n', &mut line).context("cannot read on")?;
-    if line.is_empty() {
-        return Ok(None);
-    }
-    let is_cut = line.len() as u64 > LINE_BYTES_MAX && !line.ends_with(b"\n");
-    if is_cut {
-        skip_line(reader).context("cannot read on")?;
-    }
-    let end = line.strip_suffix(b"\n").map(|line| line.strip_suffix(b"\r").unwrap_or(line)).map_or(line.len(), <[u8]>::len);
-    line.truncate(end);
-    Ok(Some((line, is_cut)))
+/// What a log holds, one after the other.
+enum Seen {
+    Record(Explained),
+    /// A line, by its number, that is too long.
+    Long(u64),
 }
 
-fn skip_line(reader: &mut impl BufRead) -> std::io::Result<()> {
-    loop {
-        let buffer = reader.fill_buf()?;
-        let (length, is_end) = match buffer.iter().position(|byte| *byte == b'\n') {
-            Some(at) => (at + 1, true),
-            None => (buffer.len(), buffer.is_empty()),
-        };
-        reader.consume(length);
-        if is_end {
-            return Ok(());
+fn each(grammar: &dyn Grammar, arrived: i64, log: impl Read, mut see: impl FnMut(Seen) -> anyhow::Result<()>) -> anyhow::Result<u64> {
+    let limits = LineLimits { block_bytes: BLOCK_BYTES, line_bytes_max: LINE_BYTES_MAX };
+    let (mut pieces, mut explainer) = (Pieces::new(log, grammar, limits), Explainer::new(grammar, arrived));
+    let mut lines = 0;
+    while let Some(piece) = pieces.next_piece() {
+        match piece {
+            Piece::Lines { text, .. } => {
+                let is_open = !text.ends_with(b"\n");
+                explainer.explain(&text).into_iter().try_for_each(|record| see(Seen::Record(record)))?;
+                lines = explainer.lines() + u64::from(is_open);
+            }
+            Piece::Overlong { .. } => {
+                explainer.skip_line();
+                lines = explainer.lines();
+                see(Seen::Long(lines))?;
+            }
+            Piece::Broken { error, .. } => return Err(anyhow::Error::new(error).context("cannot read on")),
         }
     }
+    Ok(lines)
 }
 
-fn tell(format: &Format, mut reader: impl BufRead, mut to: impl Write) -> anyhow::Result<()> {
-    let (mut number, mut rejects) = (0u64, 0u64);
-    while let Some((line, is_cut)) = next_line(&mut reader)? {
-        number += 1;
-        if is_cut {
-            writeln!(to, "line {number}: longer than {LINE_BYTES_MAX} bytes, not looked into\n")?;
-            continue;
+fn tell(grammar: &dyn Grammar, arrived: i64, log: impl Read, mut to: impl Write) -> anyhow::Result<()> {
+    let mut rejects = 0u64;
+    let lines = each(grammar, arrived, log, |seen| {
+        match seen {
+            Seen::Long(line) => writeln!(to, "line {line}: longer than {LINE_BYTES_MAX} bytes, not looked into\n")?,
+            Seen::Record(explained) => {
+                rejects += u64::from(matches!(explained.outcome, Outcome::Reject { .. }));
+                to.write_all(story(&explained).as_bytes())?;
+            }
         }
-        let explained = explain(format, &line);
-        rejects += u64::from(matches!(explained.outcome, Outcome::Reject { .. }));
-        to.write_all(story(number, &line, &explained).as_bytes())?;
-    }
-    writeln!(to, "{number} line{}, {rejects} reject{}", plural(number), plural(rejects))?;
+        Ok(())
+    })?;
+    writeln!(to, "{lines} line{}, {rejects} reject{}", plural(lines), plural(rejects))?;
     Ok(to.flush()?)
 }
 
@@ -106,18 +121,26 @@ fn plural(count: u64) -> &'static str {
     if count == 1 { "" } else { "s" }
 }
 
-/// What there is to say of one line.
-fn story(number: u64, line: &[u8], explained: &Explained) -> String {
-    let mut text = format!("line {number}: ");
+/// What there is to say of one record.
+fn story(explained: &Explained) -> String {
+    let more = match explained.text.lines().count() {
+        0 | 1 => String::new(),
+        lines => format!(" to {}", explained.line + lines as u64 - 1),
+    };
+    let mut text = format!("line {}{more}: ", explained.line);
     match &explained.outcome {
         Outcome::Blank => text += "blank\n",
         Outcome::Header => text += "header\n",
         Outcome::Reject { at, reason } => {
             text += &format!("reject at byte {at}: {reason}\n");
-            text += &pointed(&String::from_utf8_lossy(line), *at);
+            text += &pointed(&explained.text, *at);
         }
-        Outcome::Row { recovered, extra } => {
-            text += if *recovered { "row, recovered: the plain reading did not suffice\n" } else { "row\n" };
+        Outcome::Row { mark, extra } => {
+            text += match mark {
+                Some("cut") => "row, cut: a part of the record is not there\n",
+                Some(_) => "row, recovered: the plain reading did not suffice\n",
+                None => "row\n",
+            };
             text += &values(explained);
             text += &extra.as_ref().map(|extra| format!("  extra: {}\n", shorten(&escape(extra), VALUE_CHARACTERS))).unwrap_or_default();
         }
@@ -132,7 +155,7 @@ fn values(explained: &Explained) -> String {
         let unit = if column.unit.is_empty() { String::new() } else { format!(" {}", column.unit) };
         text += &format!("  {:width$}  {}{unit}\n", column.name, shorten(&escape(value), VALUE_CHARACTERS));
     }
-    let nulls: Vec<&str> = explained.columns.iter().filter(|(_, value)| value.is_none()).map(|(column, _)| column.name).collect();
+    let nulls: Vec<&str> = explained.columns.iter().filter(|(_, value)| value.is_none()).map(|(column, _)| column.name.as_ref()).collect();
     if !nulls.is_empty() {
         text += &format!("  null: {}\n", nulls.join(", "));
     }
@@ -161,39 +184,37 @@ fn pointed(line: &str, at: usize) -> String {
     format!("  {dots}{before}{after}{more}\n  {}^\n", " ".repeat(width))
 }
 
-fn list(format: &Format, mut reader: impl BufRead, to: impl Write, output: Output) -> anyhow::Result<()> {
+fn list(grammar: &dyn Grammar, arrived: i64, log: impl Read, to: impl Write, output: Output) -> anyhow::Result<()> {
     let mut listing = Listing::new(to, output, &["line", "outcome", "column", "value", "byte", "reason"])?;
-    let mut number = 0u64;
-    while let Some((line, is_cut)) = next_line(&mut reader)? {
-        number += 1;
-        let row = |outcome: &str, rest: [Cell; 4]| [Cell::Count(number), outcome.into()].into_iter().chain(rest).collect::<Vec<_>>();
-        let none = || [Cell::Null, Cell::Null, Cell::Null, Cell::Null];
-        if is_cut {
-            let reason = format!("longer than {LINE_BYTES_MAX} bytes, not looked into");
-            listing.push(row("unread", [Cell::Null, Cell::Null, Cell::Null, reason.into()]))?;
-            continue;
-        }
-        let explained = explain(format, &line);
-        let outcome = match &explained.outcome {
+    each(grammar, arrived, log, |seen| {
+        let explained = match seen {
+            Seen::Record(explained) => explained,
+            Seen::Long(line) => {
+                let reason = format!("longer than {LINE_BYTES_MAX} bytes, not looked into");
+                return Ok(listing.push(vec![Cell::Count(line), "unread".into(), Cell::Null, Cell::Null, Cell::Null, reason.into()])?);
+            }
+        };
+        let number = Cell::Count(explained.line);
+        let row = |outcome: &str, rest: [Cell; 4]| [number.clone(), outcome.into()].into_iter().chain(rest).collect::<Vec<_>>();
+        let outcome = match explained.outcome {
             Outcome::Blank => "blank",
             Outcome::Header => "header",
-            Outcome::Row { recovered: true, .. } => "recovered",
-            Outcome::Row { .. } => "row",
+            Outcome::Row { mark, .. } => mark.unwrap_or("row"),
             Outcome::Reject { at, reason } => {
-                listing.push(row("reject", [Cell::Null, Cell::Null, (*at).into(), (*reason).into()]))?;
-                continue;
+                return Ok(listing.push(row("reject", [Cell::Null, Cell::Null, at.into(), reason.into_owned().into()]))?);
             }
         };
         if explained.columns.is_empty() {
-            listing.push(row(outcome, none()))?;
+            listing.push(row(outcome, [Cell::Null, Cell::Null, Cell::Null, Cell::Null]))?;
         }
         for (column, value) in explained.columns {
-            listing.push(row(outcome, [column.name.into(), value.into(), Cell::Null, Cell::Null]))?;
+            listing.push(row(outcome, [column.name.into_owned().into(), value.into(), Cell::Null, Cell::Null]))?;
         }
         if let Outcome::Row { extra: Some(extra), .. } = explained.outcome {
             listing.push(row(outcome, ["extra".into(), extra.into(), Cell::Null, Cell::Null]))?;
         }
-    }
+        Ok(())
+    })?;
     Ok(listing.finish()?)
 }
 
@@ -202,18 +223,20 @@ mod tests {
     use super::*;
     use expect_test::{Expect, expect};
 
+    fn grammar() -> std::sync::Arc<dyn Grammar> {
+        formats::named("s3-access", &[]).unwrap().grammar
+    }
+
     fn check(lines: &[u8], expected: Expect) {
-        let format = formats::find("s3-access").unwrap();
         let mut told = Vec::new();
-        tell(format, lines, &mut told).unwrap();
+        tell(grammar().as_ref(), 0, lines, &mut told).unwrap();
         expected.assert_eq(&String::from_utf8(told).unwrap());
     }
 
     #[test]
     fn a_row_and_rejects() {
-        let format = formats::find("s3-access").unwrap();
         check(
-            format.examples[0].as_bytes(),
+            formats::find("s3-access").unwrap().examples[0].text.as_bytes(),
             expect![[r#"
             line 1: row
               bucket_owner         7cd47ef2be
@@ -284,19 +307,26 @@ mod tests {
 
     #[test]
     fn a_line_past_the_limit_is_passed_over() {
-        let mut lines = vec![b'x'; LINE_BYTES_MAX as usize + 10];
+        let mut lines = vec![b'x'; LINE_BYTES_MAX + 10];
         lines.extend_from_slice(b"\nlast");
-        let mut reader = lines.as_slice();
-        assert!(next_line(&mut reader).unwrap().unwrap().1);
-        assert_eq!(next_line(&mut reader).unwrap().unwrap(), (b"last".to_vec(), false));
-        assert_eq!(next_line(&mut reader).unwrap(), None);
+        check(
+            &lines,
+            expect![[r#"
+            line 1: longer than 1048576 bytes, not looked into
+
+            line 2: reject at byte 4: the line ends before its request URI
+              last
+                  ^
+
+            2 lines, 1 reject
+        "#]],
+        );
     }
 
     #[test]
     fn as_a_listing() {
-        let format = formats::find("s3-access").unwrap();
         let mut bytes = Vec::new();
-        list(format, &b"short\n\n"[..], &mut bytes, Output::Csv).unwrap();
+        list(grammar().as_ref(), 0, &b"short\n\n"[..], &mut bytes, Output::Csv).unwrap();
         expect![[r#"
             line,outcome,column,value,byte,reason
             1,reject,,,5,the line ends before its request URI

@@ -1,7 +1,11 @@
-//! `arc formats`: the log formats, or the columns of one with types, units and meaning.
+//! `arc formats`: the log formats, or the options and columns of one with types, units and meaning; and the format that
+//! the arguments of other commands name.
 
-use arcs::format::{FORMATS, Format};
+use std::sync::Arc;
+
+use arcs::format::{FORMATS, Format, Grammar, OptionKind, compile};
 use arcs::partition::PartitionKey;
+use serde_json::{Map, Value};
 
 use super::{Context, Exit, Trouble};
 use crate::output::{self, Cell, Output};
@@ -11,13 +15,20 @@ use crate::output::{self, Cell, Output};
 pub struct Args {
     /// The format whose columns to show; all formats where not given.
     name: Option<String>,
+    /// An option of the format, where its columns depend on it; may be given more than once.
+    #[arg(long = "format-option", value_name = "KEY=VALUE", requires = "name")]
+    options: Vec<String>,
+    /// Show the options of the format instead of its columns.
+    #[arg(long, requires = "name", conflicts_with = "options")]
+    list_options: bool,
 }
 
 /// Lists them.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     match args.name {
         None => list(context.output)?,
-        Some(name) => columns(find(&name)?, context)?,
+        Some(name) if args.list_options => options(find(&name)?, context)?,
+        Some(name) => columns(&named(&name, &args.options)?, context)?,
     }
     Ok(Exit::Done)
 }
@@ -34,22 +45,76 @@ pub fn find(name: &str) -> Result<&'static Format, Trouble> {
     })
 }
 
-fn list(output: Output) -> std::io::Result<()> {
-    let row = |format: &&'static Format| -> Vec<Cell> {
-        vec![format.name.into(), format.columns.len().into(), format.summary.into(), format.page.into()]
-    };
-    output::print(output, &["format", "columns", "summary", "page"], FORMATS.iter().map(row).collect())
+/// A format with its options.
+#[derive(Clone, Debug)]
+pub struct Named {
+    /// The format.
+    pub format: &'static Format,
+    /// As a project file would have it.
+    pub spec: Value,
+    /// How it reads.
+    pub grammar: Arc<dyn Grammar>,
 }
 
-fn columns(format: &'static Format, context: &Context) -> std::io::Result<()> {
-    let columns = arcs::output_columns(format, &[PartitionKey::Dt]);
+/// The format that arguments name, with options as `KEY=VALUE`: a text as it is, anything else as JSON.
+pub fn named(name: &str, options: &[String]) -> Result<Named, Trouble> {
+    let format = find(name)?;
+    let mut spec = Map::from_iter([("name".to_owned(), Value::from(name))]);
+    for option in options {
+        let Some((key, value)) = option.split_once('=') else {
+            return Err(Trouble::usage(format!("--format-option {option}: use KEY=VALUE")).next(format!("arc formats {name} --list-options")));
+        };
+        let kind = format.options.iter().find(|known| known.name == key).map(|known| known.kind);
+        let json = || serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
+        spec.insert(key.to_owned(), if kind == Some(OptionKind::Text) { Value::from(value) } else { json() });
+    }
+    of_spec(&if spec.len() == 1 { Value::from(name) } else { Value::Object(spec) })
+}
+
+/// The format that a project file has: its name, or an object with its options.
+pub fn of_spec(spec: &Value) -> Result<Named, Trouble> {
+    let name = spec.as_str().or_else(|| spec.get("name")?.as_str()).unwrap_or_default();
+    let format = find(name)?;
+    match compile(spec) {
+        Ok(grammar) => Ok(Named { format, spec: spec.clone(), grammar }),
+        Err(problems) => {
+            let problems: Vec<String> = problems.into_iter().map(|problem| format!("{} {}", problem.at, problem.message)).collect();
+            let trouble = Trouble::usage(format!("format {name}: {}", problems.join("; ").trim()));
+            Err(trouble.next(format!("arc formats {name} --list-options")))
+        }
+    }
+}
+
+fn list(output: Output) -> std::io::Result<()> {
+    let row = |format: &&'static Format| -> Vec<Cell> {
+        let options: Vec<&str> = format.options.iter().map(|option| option.name).collect();
+        vec![format.name.into(), format.summary.into(), options.join(", ").into(), format.page.into()]
+    };
+    match output {
+        Output::Table => output::print(output, &["format", "reads"], FORMATS.iter().map(|format| row(format).into_iter().take(2).collect()).collect()),
+        _ => output::print(output, &["format", "summary", "options", "page"], FORMATS.iter().map(row).collect()),
+    }
+}
+
+fn options(format: &'static Format, context: &Context) -> std::io::Result<()> {
+    let row = |option: &arcs::format::FormatOption| -> Vec<Cell> {
+        vec![option.name.into(), option.kind.as_str().into(), option.meaning.into()]
+    };
+    output::print(context.output, &["option", "type", "meaning"], format.options.iter().map(row).collect())
+}
+
+fn columns(named: &Named, context: &Context) -> std::io::Result<()> {
+    let columns = arcs::output_columns(named.grammar.as_ref(), &[PartitionKey::Dt]);
     let row = |column: &arcs::format::Column| -> Vec<Cell> {
         let unit = Some(column.unit).filter(|unit| !unit.is_empty());
-        vec![column.name.into(), column.kind.as_str().into(), unit.into(), column.meaning.into()]
+        vec![column.name.clone().into_owned().into(), column.kind.as_str().into(), unit.into(), column.meaning.clone().into_owned().into()]
     };
     output::print(context.output, &["column", "type", "unit", "meaning"], columns.iter().map(row).collect())?;
     if !context.quiet {
-        eprintln!("{}: {}", format.name, format.page);
+        eprintln!("{}: {}", named.format.name, named.format.page);
+        if !named.format.options.is_empty() {
+            eprintln!("options: arc formats {} --list-options", named.format.name);
+        }
     }
     Ok(())
 }

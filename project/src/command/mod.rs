@@ -6,6 +6,7 @@ pub mod completions;
 pub mod ddl;
 pub mod demo;
 mod demo_files;
+pub mod detect;
 pub mod explain;
 pub mod formats;
 pub mod lots;
@@ -72,6 +73,8 @@ pub enum Command {
     Verify(verify::Args),
     /// The log formats, or the columns of one
     Formats(formats::Args),
+    /// Tell which format logs are in, with a snippet for the project file
+    Detect(detect::Args),
     /// How each line of a log reads, or why it is a reject
     Explain(explain::Args),
     /// The statement that makes a dataset a table of Athena
@@ -95,6 +98,7 @@ impl Command {
             Command::Status(args) => status::run(args, context).await,
             Command::Verify(args) => verify::run(args, context).await,
             Command::Formats(args) => formats::run(args, context).await,
+            Command::Detect(args) => detect::run(args, context).await,
             Command::Explain(args) => explain::run(args, context).await,
             Command::Ddl(args) => ddl::run(args, context).await,
             Command::Completions(args) => completions::run(args, context).await,

@@ -8,7 +8,8 @@ use arcs::runner::RunReport;
 use manifests::{ArcSpec, Lot, RunPlan, State};
 use project::Project;
 
-use super::{Context, Exit, ProjectArgs, Trouble, run_files};
+use super::{Context, Exit, ProjectArgs, Trouble, detect, formats, run_files};
+use crate::output::escape;
 use crate::engine::{self, Engine, Outcome, Planner, Progress, Ran};
 use crate::output::{Cell, print_record};
 
@@ -19,31 +20,34 @@ use crate::output::{Cell, print_record};
   arc run --format s3-access --input 'logs/2023-07-*' --sink parquet/")]
 pub struct Args {
     /// The arc to run.
-    #[arg(long, requires = "lot", required_unless_present = "format", conflicts_with = "format")]
+    #[arg(long, requires = "lot", required_unless_present = "input", conflicts_with = "input")]
     arc: Option<String>,
     /// The lot; with --format, the lot of now unless given.
     #[arg(long)]
     lot: Option<Lot>,
     /// The project file, JSON or Jsonnet; `-` reads stdin.
-    #[arg(short, long = "project", value_name = "FILE", env = "ARC_PROJECT", required_unless_present = "format")]
+    #[arg(short, long = "project", value_name = "FILE", env = "ARC_PROJECT", required_unless_present = "input")]
     project: Option<PathBuf>,
     /// A Jsonnet external variable; may be given more than once.
     #[arg(long = "ext-str", value_name = "KEY=VALUE")]
     ext_str: Vec<String>,
     /// Run only if the source lots are in this state: complete, empty, partial or removed.
-    #[arg(long, value_name = "STATE", conflicts_with = "format", value_parser = parse_state)]
+    #[arg(long, value_name = "STATE", conflicts_with = "input", value_parser = parse_state)]
     manifest_state: Option<State>,
-    /// Convert files of this format, without a project.
-    #[arg(long, requires = "input", requires = "sink")]
+    /// With --input: the format of the files; detected where not given.
+    #[arg(long, requires = "input")]
     format: Option<String>,
-    /// Files to convert, or globs of them; may be given more than once.
-    #[arg(long, value_name = "GLOB", num_args = 1.., requires = "format")]
+    /// With --format: an option of the format; may be given more than once.
+    #[arg(long = "format-option", value_name = "KEY=VALUE", requires = "format")]
+    format_options: Vec<String>,
+    /// Convert these files, without a project: paths or globs; may be given more than once.
+    #[arg(long, value_name = "GLOB", num_args = 1.., requires = "sink")]
     input: Vec<String>,
     /// The folder that the Parquet goes to; rejects go to its `_rejects`.
-    #[arg(long, value_name = "DIR", requires = "format")]
+    #[arg(long, value_name = "DIR", requires = "input")]
     sink: Option<PathBuf>,
     /// Partition folders, outermost first: dt, hour, time_ymd, lot.
-    #[arg(long, value_name = "KEYS", value_delimiter = ',', requires = "format", default_value = "dt", value_parser = parse_partition)]
+    #[arg(long, value_name = "KEYS", value_delimiter = ',', requires = "input", default_value = "dt", value_parser = parse_partition)]
     partitions: Vec<PartitionKey>,
 }
 
@@ -58,12 +62,22 @@ fn parse_partition(text: &str) -> Result<PartitionKey, String> {
 
 /// Runs the arc or converts the files.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
-    if let (Some(format), Some(sink)) = (&args.format, &args.sink) {
-        let files = run_files::Files { format, inputs: &args.input, sink, lot: args.lot, partitions: &args.partitions };
+    if let Some(sink) = &args.sink {
+        let format = match &args.format {
+            Some(format) => formats::named(format, &args.format_options)?,
+            None => {
+                let named = formats::of_spec(&detect::common(&run_files::paths(&args.input)?)?)?;
+                if !context.quiet {
+                    eprintln!("format: {} (detected; --format names another)", escape(&named.spec.to_string()));
+                }
+                named
+            }
+        };
+        let files = run_files::Files { format: &format, inputs: &args.input, sink, lot: args.lot, partitions: &args.partitions };
         return run_files::run(&files, context).await;
     }
     let (Some(name), Some(lot), Some(file)) = (&args.arc, args.lot, args.project) else {
-        return Err(Trouble::usage("give --arc, --lot and -p, or --format, --input and --sink").into());
+        return Err(Trouble::usage("give --arc, --lot and -p, or --input and --sink").into());
     };
     let project = ProjectArgs { project: file, ext_str: args.ext_str }.load()?;
     let arc = find_arc(&project, name)?.clone();

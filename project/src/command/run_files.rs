@@ -5,7 +5,6 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use arcs::format::{FORMATS, Format, find};
 use arcs::partition::PartitionKey;
 use arcs::read::SourceObject;
 use arcs::write::{Target, WriteOptions};
@@ -15,6 +14,7 @@ use manifests::{Counts, Located, Lot, LotUnit, ObjectStores, State};
 use object_store::ObjectStoreExt;
 
 use super::run::counted;
+use super::formats::Named;
 use super::{Context, Exit, Trouble};
 use crate::engine::{self, Progress};
 use crate::output::{Cell, escape, print_record};
@@ -31,8 +31,8 @@ const REJECT_LIMIT_PERCENT: u64 = 5;
 /// What to convert.
 #[derive(Debug)]
 pub struct Files<'a> {
-    /// The format's name.
-    pub format: &'a str,
+    /// How the files read.
+    pub format: &'a Named,
     /// Files and globs.
     pub inputs: &'a [String],
     /// Folder of the Parquet.
@@ -46,7 +46,7 @@ pub struct Files<'a> {
 /// Converts, and writes the receipt.
 pub async fn run(files: &Files<'_>, context: &Context) -> anyhow::Result<Exit> {
     let started = Instant::now();
-    let format = known_format(files.format)?;
+    let grammar = files.format.grammar.clone();
     let objects = engine::local_objects();
     let (sources, folders) = sources(&objects, files.inputs)?;
     let main = target(&objects, files.sink)?;
@@ -54,9 +54,9 @@ pub async fn run(files: &Files<'_>, context: &Context) -> anyhow::Result<Exit> {
     let held = Held::list(&main).await?;
     let lot = files.lot.unwrap_or_else(|| held.free_lot(Lot::containing(LotUnit::Twelfths, context.now)));
     let progress = Progress::new(context.progress);
-    let line = progress.is_shown().then(|| progress.spinner(format!("{lot} {}", format.name)));
+    let line = progress.is_shown().then(|| progress.spinner(format!("{lot} {}", files.format.format.name)));
     let job = ConvertJob {
-        format,
+        grammar,
         lot,
         sources,
         main: main.clone(),
@@ -77,15 +77,6 @@ pub async fn run(files: &Files<'_>, context: &Context) -> anyhow::Result<Exit> {
     print(lot, state, &counts, started.elapsed().as_secs_f64(), &published, &main, context)?;
     let is_past_limit = counts.rejected * 100 > REJECT_LIMIT_PERCENT * counts.lines;
     Ok(if state == State::Partial || is_past_limit { Exit::Partial } else { Exit::Done })
-}
-
-fn known_format(name: &str) -> Result<&'static Format, Trouble> {
-    find(name).ok_or_else(|| {
-        let names: Vec<&str> = FORMATS.iter().map(|format| format.name).collect();
-        let similar = names.iter().max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
-        let next = similar.map(|similar| format!("--format {similar}"));
-        Trouble { next, ..Trouble::usage(format!("`{name}` is no format; there are: {}", names.join(", "))) }
-    })
 }
 
 /// The files, each once, in the order given; those of one glob by name. Folders are told and left out.
@@ -114,6 +105,15 @@ fn sources(objects: &ObjectStores, inputs: &[String]) -> anyhow::Result<(Vec<Sou
         eprintln!("{message}: it is left out; --input '{}/*' reads what is in it", escape(&shown));
     }
     Ok((sources, folders))
+}
+
+/// The files that the arguments name; folders are left out.
+pub fn paths(inputs: &[String]) -> anyhow::Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for input in inputs {
+        paths.extend(expand(input)?.into_iter().filter(|path| !path.is_dir()));
+    }
+    Ok(paths)
 }
 
 /// The files that an argument names: itself where there is such a file, else what matches it.

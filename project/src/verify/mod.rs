@@ -103,7 +103,7 @@ fn check_names(
 fn add_schemas(arcs: &mut [ArcSpec]) {
     let mut known: Vec<(DatasetId, Value)> = Vec::new();
     for arc in arcs.iter().filter(|arc| arc.kind == "convert") {
-        let format = arc.workload.get("format").filter(|format| format.as_str().is_some_and(|name| arcs::format::find(name).is_some()));
+        let format = arc.workload.get("format").filter(|format| arcs::format::compile(format).is_ok());
         for sink in &arc.sinks {
             let schema = if sink.role == MAIN_ROLE { format.cloned() } else { Some("rejects".into()) };
             known.extend(schema.map(|schema| (sink.dataset.id(), schema)));

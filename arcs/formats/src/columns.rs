@@ -7,9 +7,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BinaryViewArray, Int32Array, Int64Array, NullBufferBuilder, TimestampMicrosecondArray, make_view};
-use arrow::buffer::{Buffer, ScalarBuffer};
-use arrow::datatypes::{DataType, Field, TimeUnit};
+use arrow_array::builder::make_view;
+use arrow_array::{ArrayRef, BinaryViewArray, BooleanArray, Float64Array, Int32Array, Int64Array, TimestampMicrosecondArray};
+use arrow_buffer::{Buffer, NullBufferBuilder, ScalarBuffer};
+use arrow_schema::{ArrowError, DataType, Field, TimeUnit};
 
 /// The time zone of all times.
 const UTC: &str = "UTC";
@@ -25,6 +26,10 @@ pub enum Kind {
     Int32,
     /// A 64-bit integer.
     Int64,
+    /// A 64-bit floating-point number.
+    Double,
+    /// True or false.
+    Boolean,
     /// A time, in microseconds since 1970 UTC.
     Time,
 }
@@ -37,8 +42,16 @@ impl Kind {
             Kind::Bytes => "binary",
             Kind::Int32 => "int",
             Kind::Int64 => "bigint",
+            Kind::Double => "double",
+            Kind::Boolean => "boolean",
             Kind::Time => "timestamp",
         }
+    }
+
+    /// The type of that name; the other way of [`Kind::as_str`].
+    pub fn find(name: &str) -> Option<Kind> {
+        const ALL: [Kind; 7] = [Kind::Text, Kind::Bytes, Kind::Int32, Kind::Int64, Kind::Double, Kind::Boolean, Kind::Time];
+        ALL.into_iter().find(|kind| kind.as_str() == name)
     }
 
     /// Its arrow type, as Parquet files declare it.
@@ -48,6 +61,8 @@ impl Kind {
             Kind::Bytes => DataType::Binary,
             Kind::Int32 => DataType::Int32,
             Kind::Int64 => DataType::Int64,
+            Kind::Double => DataType::Float64,
+            Kind::Boolean => DataType::Boolean,
             Kind::Time => DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into())),
         }
     }
@@ -59,13 +74,15 @@ impl Kind {
 }
 
 /// One value of a row.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Cell {
     /// Nothing.
     #[default]
     Null,
-    /// An integer, or a time in microseconds.
+    /// An integer, a time in microseconds, or a boolean as 0 and 1.
     Int(i64),
+    /// A floating-point number.
+    Double(f64),
     /// Bytes of the block.
     Block {
         /// Where they start.
@@ -134,6 +151,18 @@ impl<'a> Row<'a> {
         self.cells[column] = Cell::Int(value);
     }
 
+    /// Sets a floating-point number.
+    #[inline]
+    pub fn double(&mut self, column: usize, value: f64) {
+        self.cells[column] = Cell::Double(value);
+    }
+
+    /// Sets a boolean.
+    #[inline]
+    pub fn boolean(&mut self, column: usize, value: bool) {
+        self.cells[column] = Cell::Int(i64::from(value));
+    }
+
     /// Sets a time, in microseconds since 1970 UTC.
     #[inline]
     pub fn time(&mut self, column: usize, micros: i64) {
@@ -175,6 +204,7 @@ impl<'a> Row<'a> {
         match cell {
             Cell::Null => None,
             Cell::Int(value) => Some(value.to_string()),
+            Cell::Double(value) => Some(value.to_string()),
             text => Some(String::from_utf8_lossy(self.bytes(text)).into_owned()),
         }
     }
@@ -197,13 +227,13 @@ fn bytes<'b>(cell: Cell, block: &'b [u8], arena: &'b [u8]) -> &'b [u8] {
     let (from, offset, len) = match cell {
         Cell::Block { offset, len } => (block, offset, len),
         Cell::Arena { offset, len } => (arena, offset, len),
-        Cell::Null | Cell::Int(_) => return &[],
+        Cell::Null | Cell::Int(_) | Cell::Double(_) => return &[],
     };
     from.get(offset as usize..offset as usize + len as usize).unwrap_or_default()
 }
 
 /// Columns of equal length that grow row by row.
-pub(crate) struct Columns(Vec<Growing>);
+pub struct Columns(Vec<Growing>);
 
 struct Growing {
     kind: Kind,
@@ -215,6 +245,8 @@ enum Values {
     Views(Vec<u128>),
     Int32(Vec<i32>),
     Int64(Vec<i64>),
+    Double(Vec<f64>),
+    Boolean(Vec<bool>),
 }
 
 /// The place of the block and of the arena among the buffers of a text array.
@@ -223,12 +255,14 @@ const ARENA: u32 = 1;
 
 impl Columns {
     /// Empty columns with room for `rows`.
-    pub(crate) fn new(kinds: impl Iterator<Item = Kind>, rows: usize) -> Columns {
+    pub fn new(kinds: impl Iterator<Item = Kind>, rows: usize) -> Columns {
         let growing = |kind| {
             let values = match kind {
                 Kind::Text | Kind::Bytes => Values::Views(Vec::with_capacity(rows)),
                 Kind::Int32 => Values::Int32(Vec::with_capacity(rows)),
                 Kind::Int64 | Kind::Time => Values::Int64(Vec::with_capacity(rows)),
+                Kind::Double => Values::Double(Vec::with_capacity(rows)),
+                Kind::Boolean => Values::Boolean(Vec::with_capacity(rows)),
             };
             Growing { kind, nulls: NullBufferBuilder::new(rows), values }
         };
@@ -237,7 +271,7 @@ impl Columns {
 
     /// Appends a row: the cells in the order of the columns, missing ones as null. `block` and `arena` are where their
     /// texts lie.
-    pub(crate) fn append(&mut self, cells: impl Iterator<Item = Cell>, block: &[u8], arena: &[u8]) {
+    pub fn append(&mut self, cells: impl Iterator<Item = Cell>, block: &[u8], arena: &[u8]) {
         let mut cells = cells;
         for column in &mut self.0 {
             column.append(cells.next().unwrap_or_default(), block, arena);
@@ -245,7 +279,7 @@ impl Columns {
     }
 
     /// The arrays, over `block` and `arena`.
-    pub(crate) fn finish(self, block: &Buffer, arena: String) -> Result<Vec<ArrayRef>, arrow::error::ArrowError> {
+    pub fn finish(self, block: &Buffer, arena: String) -> Result<Vec<ArrayRef>, ArrowError> {
         let buffers: Arc<[Buffer]> = [block.clone(), Buffer::from_vec(arena.into_bytes())].into();
         self.0.into_iter().map(|column| column.finish(&buffers)).collect()
     }
@@ -263,22 +297,28 @@ impl Growing {
             (Values::Int32(values), _) => values.push(0),
             (Values::Int64(values), Cell::Int(value)) => values.push(value),
             (Values::Int64(values), _) => values.push(0),
+            (Values::Double(values), Cell::Double(value)) => values.push(value),
+            (Values::Double(values), Cell::Int(value)) => values.push(value as f64),
+            (Values::Double(values), _) => values.push(0.0),
+            (Values::Boolean(values), cell) => values.push(cell == Cell::Int(1)),
         }
     }
 
-    fn finish(mut self, buffers: &Arc<[Buffer]>) -> Result<ArrayRef, arrow::error::ArrowError> {
+    fn finish(mut self, buffers: &Arc<[Buffer]>) -> Result<ArrayRef, ArrowError> {
         let nulls = self.nulls.finish();
         Ok(match (self.kind, self.values) {
             (_, Values::Views(views)) => Arc::new(BinaryViewArray::try_new(ScalarBuffer::from(views), buffers.clone(), nulls)?),
             (_, Values::Int32(values)) => Arc::new(Int32Array::try_new(values.into(), nulls)?),
             (Kind::Time, Values::Int64(values)) => Arc::new(TimestampMicrosecondArray::try_new(values.into(), nulls)?.with_timezone(UTC)),
+            (_, Values::Double(values)) => Arc::new(Float64Array::try_new(values.into(), nulls)?),
+            (_, Values::Boolean(values)) => Arc::new(BooleanArray::new(values.into(), nulls)),
             (_, Values::Int64(values)) => Arc::new(Int64Array::try_new(values.into(), nulls)?),
         })
     }
 }
 
 /// The same text in every row.
-pub(crate) fn constant(text: &str, rows: usize) -> Result<ArrayRef, arrow::error::ArrowError> {
+pub fn constant(text: &str, rows: usize) -> Result<ArrayRef, ArrowError> {
     let view = make_view(text.as_bytes(), 0, 0);
     let buffers: Arc<[Buffer]> = [Buffer::from_vec(text.as_bytes().to_vec())].into();
     Ok(Arc::new(BinaryViewArray::try_new(vec![view; rows].into(), buffers, None)?))
@@ -295,8 +335,9 @@ pub fn time_text(micros: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::{Array, AsArray};
-    use arrow::datatypes::{Int32Type, TimestampMicrosecondType};
+    use arrow_array::Array;
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::{Int32Type, TimestampMicrosecondType};
 
     #[test]
     fn cells_become_arrays_over_the_block() {

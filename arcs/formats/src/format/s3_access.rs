@@ -17,62 +17,71 @@ use nom::{IResult, Parser};
 use percent_encoding::percent_decode;
 
 use crate::columns::{Kind, Row};
-use crate::format::clf_time;
-use crate::format::{Column, Format, Parsed, Reject, Values};
+use crate::format::{Column, Example, Fixed, Format, Parsed, Reject, Values, time};
 
 /// The format.
 pub static FORMAT: Format = Format {
     name: "s3-access",
     summary: "Amazon S3 server access logs",
     page: "https://docs.aws.amazon.com/AmazonS3/latest/userguide/LogFormat.html",
-    columns: COLUMNS,
+    options: &[],
     examples: EXAMPLES,
-    parse,
+    compile: |_| Fixed::grammar(COLUMNS, parse),
 };
-
-const fn column(name: &'static str, kind: Kind, unit: &'static str, values: Values, meaning: &'static str) -> Column {
-    Column { name, kind, unit, meaning, values }
-}
 
 use Kind::{Int32, Int64, Text, Time};
 use Values::{Distinct, Identifying, Repeating};
 
 static COLUMNS: &[Column] = &[
-    column("bucket_owner", Text, "", Repeating, "canonical user id of the owner of the bucket"),
-    column("bucket", Text, "", Repeating, "bucket that the request was for"),
-    column("time", Time, "", Repeating, "when the request was received"),
-    column("remote_ip", Text, "", Repeating, "apparent IPv4 or IPv6 address of the requester; null for requests inside S3"),
-    column("requester", Text, "", Repeating, "canonical user id or IAM ARN of the requester; null if unauthenticated"),
-    column("request_id", Text, "", Identifying, "id that S3 gave the request"),
-    column("operation", Text, "", Repeating, "REST.method.resource, BATCH, WEBSITE, SOAP or S3 action"),
-    column("key", Text, "", Distinct, "object key as written in the log, URL-encoded once or twice; null if the operation takes none"),
-    column("request_uri", Text, "", Distinct, "request line: method, target and protocol, without its quotes"),
-    column("http_status", Int32, "", Repeating, "HTTP status of the response"),
-    column("error_code", Text, "", Repeating, "S3 error code; null if there was no error"),
-    column("bytes_sent", Int64, "bytes", Repeating, "bytes of the response without protocol overhead; null if none were sent"),
-    column("object_size", Int64, "bytes", Repeating, "size of the object in question"),
-    column("total_time", Int64, "ms", Repeating, "time the request was in flight from the server's view"),
-    column("turn_around_time", Int64, "ms", Repeating, "time S3 spent processing the request, up to the first byte of the response"),
-    column("referrer", Text, "", Repeating, "HTTP Referer header, without its quotes"),
-    column("user_agent", Text, "", Repeating, "HTTP User-Agent header, without its quotes"),
-    column("version_id", Text, "", Repeating, "version in the request; null if the operation takes none"),
-    column("host_id", Text, "", Repeating, "extended request id (x-amz-id-2)"),
-    column("signature_version", Text, "", Repeating, "SigV2 or SigV4; null if unauthenticated"),
-    column("cipher_suite", Text, "", Repeating, "TLS cipher; null for HTTP"),
-    column("authentication_type", Text, "", Repeating, "AuthHeader or QueryString; null if unauthenticated"),
-    column("host_header", Text, "", Repeating, "endpoint the request was sent to"),
-    column("tls_version", Text, "", Repeating, "TLS version; null for HTTP"),
-    column("access_point_arn", Text, "", Repeating, "ARN of the access point; null if none was used"),
-    column("acl_required", Text, "", Repeating, "Yes if an ACL was needed to authorise the request; null if not"),
-    column("source_region", Text, "", Repeating, "AWS Region that the request came from; null if unknown"),
-    column("key_decoded", Text, "", Distinct, "object key with its URL encoding undone"),
+    Column::fixed("bucket_owner", Text, "", Repeating, "canonical user id of the owner of the bucket"),
+    Column::fixed("bucket", Text, "", Repeating, "bucket that the request was for"),
+    Column::fixed("time", Time, "", Repeating, "when the request was received"),
+    Column::fixed("remote_ip", Text, "", Repeating, "apparent IPv4 or IPv6 address of the requester; null for requests inside S3"),
+    Column::fixed("requester", Text, "", Repeating, "canonical user id or IAM ARN of the requester; null if unauthenticated"),
+    Column::fixed("request_id", Text, "", Identifying, "id that S3 gave the request"),
+    Column::fixed("operation", Text, "", Repeating, "REST.method.resource, BATCH, WEBSITE, SOAP or S3 action"),
+    Column::fixed(
+        "key",
+        Text,
+        "",
+        Distinct,
+        "object key as written in the log, URL-encoded once or twice; null if the operation takes none",
+    ),
+    Column::fixed("request_uri", Text, "", Distinct, "request line: method, target and protocol, without its quotes"),
+    Column::fixed("http_status", Int32, "", Repeating, "HTTP status of the response"),
+    Column::fixed("error_code", Text, "", Repeating, "S3 error code; null if there was no error"),
+    Column::fixed("bytes_sent", Int64, "bytes", Repeating, "bytes of the response without protocol overhead; null if none were sent"),
+    Column::fixed("object_size", Int64, "bytes", Repeating, "size of the object in question"),
+    Column::fixed("total_time", Int64, "ms", Repeating, "time the request was in flight from the server's view"),
+    Column::fixed("turn_around_time", Int64, "ms", Repeating, "time S3 spent processing the request, up to the first byte of the response"),
+    Column::fixed("referrer", Text, "", Repeating, "HTTP Referer header, without its quotes"),
+    Column::fixed("user_agent", Text, "", Repeating, "HTTP User-Agent header, without its quotes"),
+    Column::fixed("version_id", Text, "", Repeating, "version in the request; null if the operation takes none"),
+    Column::fixed("host_id", Text, "", Repeating, "extended request id (x-amz-id-2)"),
+    Column::fixed("signature_version", Text, "", Repeating, "SigV2 or SigV4; null if unauthenticated"),
+    Column::fixed("cipher_suite", Text, "", Repeating, "TLS cipher; null for HTTP"),
+    Column::fixed("authentication_type", Text, "", Repeating, "AuthHeader or QueryString; null if unauthenticated"),
+    Column::fixed("host_header", Text, "", Repeating, "endpoint the request was sent to"),
+    Column::fixed("tls_version", Text, "", Repeating, "TLS version; null for HTTP"),
+    Column::fixed("access_point_arn", Text, "", Repeating, "ARN of the access point; null if none was used"),
+    Column::fixed("acl_required", Text, "", Repeating, "Yes if an ACL was needed to authorise the request; null if not"),
+    Column::fixed("source_region", Text, "", Repeating, "AWS Region that the request came from; null if unknown"),
+    Column::fixed("key_decoded", Text, "", Distinct, "object key with its URL encoding undone"),
 ];
 
-static EXAMPLES: &[&str] = &[
-    "7cd47ef2be lake [06/Feb/2026:00:00:38 +0000] 192.0.2.3 7cd47ef2be 3E57427F3EXAMPLE REST.GET.OBJECT a%2520b.txt \"GET /lake/a%20b.txt HTTP/1.1\" 200 - 113 113 7 5 \"-\" \"curl/8.5.0\" - s9lzHYrFp76ZVxRcpX9= SigV4 ECDHE-RSA-AES128-GCM-SHA256 AuthHeader lake.s3.us-west-1.amazonaws.com TLSv1.2 arn:aws:s3:us-west-1:123456789012:accesspoint/ap Yes us-west-1",
-    "7cd47ef2be lake [06/Feb/2026:00:00:38 +0000] - AmazonS3 5DB7427F3EXAMPLE S3.EXPIRE.OBJECT a%20b.txt \"-\" - - - 113 - - \"-\" \"-\" - s9lzHYrFp76ZVxRcpX9=",
-    "7cd47ef2be lake [06/Feb/2026:00:00:38 +0000] 2001:db8::1 - 891CE47D2EXAMPLE REST.COPY.OBJECT_GET a.txt - 200 - - 32 - - - - - s9lzHYrFp76ZVxRcpX9= SigV4",
-    "7cd47ef2be lake [06/Feb/2026:00:00:38 +0000] 192.0.2.3 - A1206F460EXAMPLE WEBSITE.GET.OBJECT a.txt \"GET /a b.txt\" 404 NoSuchKey 297 - 38 - \"https://example.org/?q=\"x\"\" \"a \"quoted\" agent\" - s9lzHYrFp76ZVxRcpX9= - - - lake.s3-website.amazonaws.com - - -",
+static EXAMPLES: &[Example] = &[
+    Example::plain(
+        "7cd47ef2be lake [06/Feb/2026:00:00:38 +0000] 192.0.2.3 7cd47ef2be 3E57427F3EXAMPLE REST.GET.OBJECT a%2520b.txt \"GET /lake/a%20b.txt HTTP/1.1\" 200 - 113 113 7 5 \"-\" \"curl/8.5.0\" - s9lzHYrFp76ZVxRcpX9= SigV4 ECDHE-RSA-AES128-GCM-SHA256 AuthHeader lake.s3.us-west-1.amazonaws.com TLSv1.2 arn:aws:s3:us-west-1:123456789012:accesspoint/ap Yes us-west-1",
+    ),
+    Example::plain(
+        "7cd47ef2be lake [06/Feb/2026:00:00:38 +0000] - AmazonS3 5DB7427F3EXAMPLE S3.EXPIRE.OBJECT a%20b.txt \"-\" - - - 113 - - \"-\" \"-\" - s9lzHYrFp76ZVxRcpX9=",
+    ),
+    Example::plain(
+        "7cd47ef2be lake [06/Feb/2026:00:00:38 +0000] 2001:db8::1 - 891CE47D2EXAMPLE REST.COPY.OBJECT_GET a.txt - 200 - - 32 - - - - - s9lzHYrFp76ZVxRcpX9= SigV4",
+    ),
+    Example::plain(
+        "7cd47ef2be lake [06/Feb/2026:00:00:38 +0000] 192.0.2.3 - A1206F460EXAMPLE WEBSITE.GET.OBJECT a.txt \"GET /a b.txt\" 404 NoSuchKey 297 - 38 - \"https://example.org/?q=\"x\"\" \"a \"quoted\" agent\" - s9lzHYrFp76ZVxRcpX9= - - - lake.s3-website.amazonaws.com - - -",
+    ),
 ];
 
 const TIME: usize = 2;
@@ -105,7 +114,7 @@ fn parse(line: &[u8], row: &mut Row<'_>) -> Result<Parsed, Reject> {
 }
 
 fn fail<T>(at: usize, reason: &'static str) -> Result<T, Reject> {
-    Err(Reject { at, reason })
+    Err(Reject::new(at, reason))
 }
 
 /// The first eight fields, which hold neither spaces nor quotes. Gives where the next one starts.
@@ -143,11 +152,11 @@ fn set(row: &mut Row<'_>, column: usize, value: &[u8]) {
 }
 
 fn bracketed_time(line: &[u8], at: usize, row: &mut Row<'_>) -> Result<usize, Reject> {
-    let Some(text) = line.get(at..at + clf_time::BYTES) else { return fail(at, "the line ends in its time") };
-    match (clf_time::micros(text), line.get(at + clf_time::BYTES)) {
+    let Some(text) = line.get(at..at + time::CLF_BYTES) else { return fail(at, "the line ends in its time") };
+    match (time::clf_micros(text), line.get(at + time::CLF_BYTES)) {
         (Some(micros), Some(b' ')) => {
             row.time(TIME, micros);
-            Ok(at + clf_time::BYTES + 1)
+            Ok(at + time::CLF_BYTES + 1)
         }
         _ => fail(at, "the third field is no time like [06/Feb/2026:00:00:38 +0000]"),
     }
@@ -209,7 +218,7 @@ fn number(digits: &[u8]) -> Option<i64> {
     if digits.is_empty() || digits.len() > 19 {
         return None;
     }
-    digits.iter().try_fold(0i64, |value, byte| value.checked_mul(10)?.checked_add(i64::from(clf_time::digit(*byte)?)))
+    digits.iter().try_fold(0i64, |value, byte| value.checked_mul(10)?.checked_add(i64::from(time::digit(*byte)?)))
 }
 
 /// The fields after the user agent: at least the version id, no quotes. What follows the last known one is extra, and
@@ -278,16 +287,16 @@ fn recover(line: &[u8], at: usize, row: &mut Row<'_>) -> Result<(), Reject> {
     let is_ended_by_protocol =
         |(uri, _): &(usize, usize)| memmem::rfind(&rest[..*uri], b" HTTP/").is_some_and(|found| uri - found <= b" HTTP/1.1\"".len());
     let (first, others): (Vec<_>, Vec<_>) = anchors.into_iter().partition(is_ended_by_protocol);
-    let mut reason = (at, "no status, error code and four numbers stand after the request URI");
+    let mut failed = Reject::new(at, "no status, error code and four numbers stand after the request URI");
     for (uri, numbers_end) in first.into_iter().chain(others) {
         row.clear_from(REQUEST_URI);
         let tried = around(line, at, at + uri, at + numbers_end, row);
         match tried {
             Ok(()) => return Ok(()),
-            Err(reject) => reason = (reject.at, reject.reason),
+            Err(reject) => failed = reject,
         }
     }
-    fail(reason.0, reason.1)
+    Err(failed)
 }
 
 /// Where numbers stand that have a quoted field, or `-`, before and behind: (end of what is before, end of the numbers).
@@ -375,21 +384,25 @@ fn decode_key(row: &mut Row<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::{Outcome, explain};
+    use crate::format::{Grammar, Outcome, explain};
     use expect_test::{Expect, expect};
     use std::fmt::Write as _;
 
     const HEAD: &str = "owner lake [06/Feb/2026:00:00:38 +0000] 192.0.2.3 user REQ REST.GET.OBJECT k";
     const TAIL: &str = "- host= SigV4 cipher AuthHeader lake.s3.amazonaws.com TLSv1.2 - - us-east-1";
 
+    fn grammar() -> Box<dyn Grammar> {
+        Fixed::grammar(COLUMNS, parse).unwrap()
+    }
+
     /// The columns from the request URI to the version id, the last one set, and what the line is.
     fn check(line: &str, expected: Expect) {
-        let explained = explain(&FORMAT, line.as_bytes());
+        let explained = explain(grammar().as_ref(), line.as_bytes());
         let value = |n: usize| explained.columns[n].1.as_deref().unwrap_or("∅");
         let mut shown = String::new();
         match &explained.outcome {
-            Outcome::Row { recovered, extra } => {
-                let _ = writeln!(shown, "{}", if *recovered { "recovered" } else { "plain" });
+            Outcome::Row { mark, extra } => {
+                let _ = writeln!(shown, "{}", mark.unwrap_or("plain"));
                 for n in [REQUEST_URI, REFERRER, USER_AGENT] {
                     let _ = writeln!(shown, "{}: {}", COLUMNS[n].name, value(n));
                 }
@@ -453,8 +466,8 @@ mod tests {
         let tail: Vec<&str> = TAIL.split(' ').collect();
         for fields in 1..=tail.len() {
             let line = format!("{HEAD} \"GET /k HTTP/1.1\" 200 - 1 2 3 4 \"-\" \"curl\" {}", tail[..fields].join(" "));
-            let explained = explain(&FORMAT, line.as_bytes());
-            assert_eq!(explained.outcome, Outcome::Row { recovered: false, extra: None }, "{line}");
+            let explained = explain(grammar().as_ref(), line.as_bytes());
+            assert_eq!(explained.outcome, Outcome::Row { mark: None, extra: None }, "{line}");
             for (n, field) in tail.iter().enumerate() {
                 let expected = (n < fields && *field != "-").then(|| (*field).to_owned());
                 assert_eq!(explained.columns[VERSION_ID + n].1, expected);
@@ -652,7 +665,7 @@ mod tests {
     fn keys_are_decoded_as_often_as_they_were_encoded() {
         let decoded = |operation: &str, key: &str| {
             let line = format!("owner lake [06/Feb/2026:00:00:38 +0000] - - R {operation} {key} - - - - - - - - - - h");
-            explain(&FORMAT, line.as_bytes()).columns[KEY_DECODED].1.clone()
+            explain(grammar().as_ref(), line.as_bytes()).columns[KEY_DECODED].1.clone()
         };
         assert_eq!(decoded("REST.GET.OBJECT", "a%2520b%252Fc").as_deref(), Some("a b/c"));
         assert_eq!(decoded("BATCH.DELETE.OBJECT", "a%2520b%2Fc").as_deref(), Some("a%20b/c"));
@@ -664,7 +677,7 @@ mod tests {
 
     #[test]
     fn real_logs_read_whole() {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/s3access");
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/s3access");
         if !folder.is_dir() {
             eprintln!("SKIPPED: no real S3 logs in ../shared/data/s3access");
             return;
@@ -674,8 +687,8 @@ mod tests {
         for file in files {
             let text = std::fs::read_to_string(folder.join(file)).unwrap();
             for line in text.lines().filter(|line| !line.trim().is_empty()) {
-                let outcome = explain(&FORMAT, line.as_bytes()).outcome;
-                assert_eq!(outcome, Outcome::Row { recovered: false, extra: None }, "{line}");
+                let outcome = explain(grammar().as_ref(), line.as_bytes()).outcome;
+                assert_eq!(outcome, Outcome::Row { mark: None, extra: None }, "{line}");
                 rows += 1;
             }
         }

@@ -1,10 +1,12 @@
-//! Plain bytes flow in, [`Piece`]s flow out: blocks of whole lines, and what is no whole line. Memory is bounded by a
+//! Plain bytes flow in, [`Piece`]s flow out: blocks of whole records, and what is no whole line. Memory is bounded by a
 //! block or the longest allowed line, whatever the input holds. Where blocks are cut depends on the bytes alone, never
-//! on how they arrived.
+//! on how they arrived. A record of several lines that is longer than the limit is cut between two of them.
 
 use std::io::{self, Read};
 
-use memchr::{memchr, memrchr};
+use memchr::{memchr, memchr_iter, memrchr, memrchr_iter};
+
+use crate::format::{Framing, Grammar};
 
 /// Bytes of a line that is too long, or of what stands before a failure, that are kept.
 pub const KEPT_BYTES_MAX: usize = 64 * 1024;
@@ -64,8 +66,9 @@ pub enum Piece {
 }
 
 /// Cuts plain bytes into pieces.
-pub struct Pieces<R> {
+pub struct Pieces<'g, R> {
     reader: R,
+    grammar: &'g dyn Grammar,
     limits: LineLimits,
     carry: Vec<u8>,
     offset: u64,
@@ -73,10 +76,10 @@ pub struct Pieces<R> {
     done: bool,
 }
 
-impl<R: Read> Pieces<R> {
-    /// Cuts what `reader` gives, from the start of an object.
-    pub fn new(reader: R, limits: LineLimits) -> Pieces<R> {
-        Pieces { reader, limits, carry: Vec::new(), offset: 0, broken: None, done: false }
+impl<'g, R: Read> Pieces<'g, R> {
+    /// Cuts what `reader` gives, from the start of an object, between records of the grammar.
+    pub fn new(reader: R, grammar: &'g dyn Grammar, limits: LineLimits) -> Pieces<'g, R> {
+        Pieces { reader, grammar, limits, carry: Vec::new(), offset: 0, broken: None, done: false }
     }
 
     /// What it reads from.
@@ -97,10 +100,38 @@ impl<R: Read> Pieces<R> {
         let target = self.limits.block_bytes.max(text.len() + 1);
         self.fill(&mut text, target);
         self.skip_mark(&mut text);
-        match memrchr(b'\n', &text) {
-            Some(last) => Some(self.cut(text, last + 1)),
+        match self.last_cut(&text) {
+            Some(end) => Some(self.cut(text, end)),
             None if self.is_over() => self.last(text),
             None => self.grow(text),
+        }
+    }
+
+    /// Where the last whole record of a text ends; at the end of input, its last whole line.
+    fn last_cut(&self, text: &[u8]) -> Option<usize> {
+        let after_newline = || memrchr(b'\n', text).map(|newline| newline + 1);
+        if self.is_over() {
+            return after_newline();
+        }
+        match self.grammar.framing() {
+            Framing::Lines => after_newline(),
+            Framing::Records => {
+                // The last line that is whole and starts a record: what comes before it is whole as well.
+                let mut end = memrchr(b'\n', text)?;
+                memrchr_iter(b'\n', &text[..end]).map(|newline| newline + 1).find(|start| {
+                    let line = &text[*start..std::mem::replace(&mut end, start - 1)];
+                    !line.trim_ascii().is_empty() && self.grammar.is_start(line.strip_suffix(b"\r").unwrap_or(line))
+                })
+            }
+            Framing::Quoted => {
+                let (mut is_open, mut end, mut from) = (false, None, 0);
+                for newline in memchr_iter(b'\n', text) {
+                    is_open ^= memchr_iter(b'"', &text[from..newline]).count() % 2 == 1;
+                    from = newline + 1;
+                    end = if is_open { end } else { Some(from) };
+                }
+                end
+            }
         }
     }
 
@@ -159,18 +190,19 @@ impl<R: Read> Pieces<R> {
     /// A line longer than a block: reads on to its newline, up to the limit.
     fn grow(&mut self, mut text: Vec<u8>) -> Option<Piece> {
         while text.len() <= self.limits.line_bytes_max {
-            let before = text.len();
-            let target = (before * 2).min(self.limits.line_bytes_max + 1);
+            let target = (text.len() * 2).min(self.limits.line_bytes_max + 1);
             self.fill(&mut text, target);
-            if let Some(at) = memchr(b'\n', &text[before..]) {
-                let end = memrchr(b'\n', &text[before..]).unwrap_or(at);
-                return Some(self.cut(text, before + end + 1));
+            if let Some(end) = self.last_cut(&text) {
+                return Some(self.cut(text, end));
             }
             if self.is_over() {
                 return self.last(text);
             }
         }
-        Some(self.skip(text))
+        match memrchr(b'\n', &text) {
+            Some(newline) => Some(self.cut(text, newline + 1)),
+            None => Some(self.skip(text)),
+        }
     }
 
     /// A line longer than the limit: reads past its newline, keeping its start alone.
@@ -206,6 +238,32 @@ mod tests {
     use expect_test::{Expect, expect};
     use proptest::prelude::*;
 
+    /// Records that start at a line with a letter at its start.
+    #[derive(Debug)]
+    struct Lettered(Framing);
+
+    impl Grammar for Lettered {
+        fn columns(&self) -> &[crate::format::Column] {
+            &[]
+        }
+        fn framing(&self) -> Framing {
+            self.0
+        }
+        fn is_start(&self, line: &[u8]) -> bool {
+            line.first().is_some_and(u8::is_ascii_alphabetic)
+        }
+        fn read(
+            &self,
+            _: &[u8],
+            _: &crate::format::Scope<'_>,
+            _: &mut crate::columns::Row<'_>,
+        ) -> Result<crate::format::Parsed, crate::format::Reject> {
+            Ok(crate::format::Parsed::Row)
+        }
+    }
+
+    const LINES: &dyn Grammar = &Lettered(Framing::Lines);
+
     const SMALL: LineLimits = LineLimits { block_bytes: 8, line_bytes_max: 20 };
 
     /// Gives its text a few bytes at a time, then fails if told to.
@@ -223,8 +281,8 @@ mod tests {
         }
     }
 
-    fn pieces(text: &[u8], step: usize, fails: bool, limits: LineLimits) -> Vec<String> {
-        let mut pieces = Pieces::new(Dribble(text, step, fails), limits);
+    fn pieces(grammar: &dyn Grammar, text: &[u8], step: usize, fails: bool, limits: LineLimits) -> Vec<String> {
+        let mut pieces = Pieces::new(Dribble(text, step, fails), grammar, limits);
         let mut shown = Vec::new();
         while let Some(piece) = pieces.next_piece() {
             shown.push(match piece {
@@ -240,7 +298,7 @@ mod tests {
 
     fn check(text: &[u8], fails: bool, expected: Expect) {
         for step in [1, 3, 1000] {
-            expected.assert_eq(&pieces(text, step, fails, SMALL).join("\n"));
+            expected.assert_eq(&pieces(LINES, text, step, fails, SMALL).join("\n"));
         }
     }
 
@@ -273,6 +331,24 @@ mod tests {
     }
 
     #[test]
+    fn records_stay_whole() {
+        let records = |text: &[u8], framing| pieces(&Lettered(framing), text, 3, false, SMALL).join("\n");
+        expect![[r#"
+            0: "a\n 1\n 2\nb\n\n"
+            11: "c\n 3\n""#]]
+        .assert_eq(&records(b"a\n 1\n 2\nb\n\nc\n 3\n", Framing::Records));
+        // Longer than the limit: cut between two lines.
+        expect![[r#"
+            0: "a\n1\n2\n3\n4\n5\n6\n7\n8\n9\n"
+            20: "0\nb\n""#]]
+        .assert_eq(&records(b"a\n1\n2\n3\n4\n5\n6\n7\n8\n9\n0\nb\n", Framing::Records));
+        expect![[r#"
+            0: "a,\"1\n2\"\n"
+            8: "b\n""#]]
+        .assert_eq(&records(b"a,\"1\n2\"\nb\n", Framing::Quoted));
+    }
+
+    #[test]
     fn a_failure_keeps_what_came_before() {
         check(
             b"aa\nbb\nccc",
@@ -286,13 +362,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn however_it_arrives_the_pieces_are_the_same(text in "[ab\n]{0,80}", step in 1usize..9, fails: bool) {
-            prop_assert_eq!(pieces(text.as_bytes(), step, fails, SMALL), pieces(text.as_bytes(), 1000, fails, SMALL));
+        fn however_it_arrives_the_pieces_are_the_same(text in "[ab \"\n]{0,80}", step in 1usize..9, fails: bool) {
+            for framing in [Framing::Lines, Framing::Records, Framing::Quoted] {
+                let cut = |step| pieces(&Lettered(framing), text.as_bytes(), step, fails, SMALL);
+                prop_assert_eq!(cut(step), cut(1000));
+            }
         }
 
         #[test]
         fn whatever_the_blocks_the_bytes_are_the_same(text in "[ab\n]{0,80}", block_bytes in 1usize..30) {
-            let mut pieces = Pieces::new(text.as_bytes(), LineLimits { block_bytes, line_bytes_max: 1000 });
+            let mut pieces = Pieces::new(text.as_bytes(), LINES, LineLimits { block_bytes, line_bytes_max: 1000 });
             let mut joined = Vec::new();
             while let Some(Piece::Lines { text, offset }) = pieces.next_piece() {
                 prop_assert_eq!(offset, joined.len() as u64);

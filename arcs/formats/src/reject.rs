@@ -25,7 +25,7 @@ pub const REJECT_COLUMNS: [RejectColumn; 4] = [
 
 /// One reject, its raw bytes in a block.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Rejected<'a> {
+pub struct Rejected<'a> {
     /// Where the kept bytes lie in the block.
     pub raw: (usize, usize),
     /// All bytes of the line.
@@ -37,7 +37,7 @@ pub(crate) struct Rejected<'a> {
 }
 
 /// Appends a reject to columns of [`REJECT_COLUMNS`].
-pub(crate) fn append(columns: &mut Columns, rejected: Rejected<'_>, block: &[u8], arena: &mut String) {
+pub fn append(columns: &mut Columns, rejected: Rejected<'_>, block: &[u8], arena: &mut String) {
     let (start, end) = rejected.raw;
     let kept = end.min(start + KEPT_BYTES_MAX) - start;
     let reason = Cell::Arena { offset: arena.len() as u32, len: rejected.reason.len() as u32 };
@@ -52,6 +52,6 @@ pub(crate) fn append(columns: &mut Columns, rejected: Rejected<'_>, block: &[u8]
 }
 
 /// Empty columns of [`REJECT_COLUMNS`].
-pub(crate) fn columns() -> Columns {
+pub fn columns() -> Columns {
     Columns::new(REJECT_COLUMNS.iter().map(|column| column.kind), 0)
 }

@@ -1,0 +1,312 @@
+//! The registry of log formats. A format's options flow in, a [`Grammar`] flows out; text of one record flows into that,
+//! cells of one row, or a [`Reject`], flow out. A format is one file in this folder and one line in [`FORMATS`]; it never
+//! sees blocks, files, arrow or Parquet, and nothing in its input makes it fail.
+
+mod explain;
+mod json_fields;
+mod options;
+mod s3_access;
+mod time;
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+pub use explain::{Explained, Explainer, Outcome, explain, explain_all};
+pub use options::{FormatOption, OptionKind, Options, Problem, compile};
+
+use crate::columns::{Kind, Row};
+
+/// All formats, by name. A test walks the folder and fails for a file that is missing here.
+pub static FORMATS: &[&Format] = &[&s3_access::FORMAT];
+
+/// The column whose value is the time of the event, in every format that has one.
+pub const TIME_COLUMN: &str = "time";
+
+/// The format of that name.
+pub fn find(name: &str) -> Option<&'static Format> {
+    FORMATS.iter().copied().find(|format| format.name == name)
+}
+
+/// A log format as the registry knows it.
+#[derive(Debug)]
+pub struct Format {
+    /// Its name in project files and on the command line.
+    pub name: &'static str,
+    /// What writes such logs, in a sentence without full stop.
+    pub summary: &'static str,
+    /// The page of the vendor, or the specification, that it follows.
+    pub page: &'static str,
+    /// What a project file may set beside the name.
+    pub options: &'static [FormatOption],
+    /// Logs of our own that it reads whole, one per shape.
+    pub examples: &'static [Example],
+    /// Makes the grammar for some options. Those that [`Format::options`] does not name, and values of another type than
+    /// it says, have been refused before.
+    pub compile: fn(&Options<'_>) -> Result<Box<dyn Grammar>, Problem>,
+}
+
+/// A log that a format reads whole.
+#[derive(Debug)]
+pub struct Example {
+    /// The options it is for, as a JSON object; empty for none.
+    pub options: &'static str,
+    /// The text of an object: one record or several, header lines included.
+    pub text: &'static str,
+}
+
+impl Example {
+    /// A log for the default options.
+    pub const fn plain(text: &'static str) -> Example {
+        Example { options: "", text }
+    }
+}
+
+/// A format with its options: reads records. Columns never change; what header lines say is in the [`Scope`].
+pub trait Grammar: Debug + Send + Sync {
+    /// The columns, in the order of the Parquet file. At most one is [`Kind::Time`] and named [`TIME_COLUMN`].
+    fn columns(&self) -> &[Column];
+
+    /// How records are told from each other.
+    fn framing(&self) -> Framing {
+        Framing::Lines
+    }
+
+    /// Whether a line starts a record, for [`Framing::Records`]; the lines after it that start none belong to it.
+    fn is_start(&self, _line: &[u8]) -> bool {
+        true
+    }
+
+    /// Which lines are header lines.
+    fn headers(&self) -> Headers {
+        Headers::None
+    }
+
+    /// What a header line says, given what the ones before it said; `None` where it changes nothing. With
+    /// [`Headers::First`], `None` means that the first line is no header but data.
+    fn layout(&self, _header: &[u8], _before: Option<&Layout>) -> Option<Layout> {
+        None
+    }
+
+    /// Reads one record, without its last newline, into the cells of a row; every cell is null before.
+    ///
+    /// The record is valid UTF-8 and not blank. A reject leaves the cells in any state.
+    fn read(&self, record: &[u8], scope: &Scope<'_>, row: &mut Row<'_>) -> Result<Parsed, Reject>;
+
+    /// Reads lines at the start of an object, or after a record that was too long, that continue a record whose start is
+    /// not there.
+    fn read_orphan(&self, _lines: &[u8], _scope: &Scope<'_>, _row: &mut Row<'_>) -> Result<Parsed, Reject> {
+        Err(Reject::new(0, "the line continues a record whose start is not in this object"))
+    }
+
+    /// The grammar for logs that begin like `samples`, for formats whose columns are in the logs; `None` for all others.
+    /// The same samples, in the same order, give the same grammar.
+    fn inferred(&self, _samples: &[&[u8]]) -> Option<Box<dyn Grammar>> {
+        None
+    }
+}
+
+/// How records are told from each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// A line is a record.
+    Lines,
+    /// A record starts at a line that [`Grammar::is_start`] and goes on over those that do not.
+    Records,
+    /// A line is a record, but for newlines between double quotes (RFC 4180).
+    Quoted,
+}
+
+/// Which lines are header lines. They are no rows and are counted apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Headers {
+    /// None.
+    None,
+    /// The first line of an object, if [`Grammar::layout`] takes it for one.
+    First,
+    /// Every line that starts with this.
+    Prefixed(&'static str),
+}
+
+/// What header lines have said; each format that has them knows its own type.
+pub type Layout = Arc<dyn Any + Send + Sync>;
+
+/// What a record is read with, beside its own bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Scope<'a> {
+    /// What header lines before it have said.
+    pub layout: Option<&'a Layout>,
+    /// When its object arrived, in microseconds since 1970 UTC, for times without a year; 0 where nobody knows.
+    pub arrived: i64,
+}
+
+/// A column of a format.
+#[derive(Clone, Debug)]
+pub struct Column {
+    /// Its name, lower_snake.
+    pub name: Cow<'static, str>,
+    /// Its type.
+    pub kind: Kind,
+    /// The unit of numbers, or empty.
+    pub unit: &'static str,
+    /// What it means, in a sentence without full stop; where null is special, what null means.
+    pub meaning: Cow<'static, str>,
+    /// How its values repeat.
+    pub values: Values,
+}
+
+impl Column {
+    /// A column that is known when the program is built.
+    pub const fn fixed(name: &'static str, kind: Kind, unit: &'static str, values: Values, meaning: &'static str) -> Column {
+        Column { name: Cow::Borrowed(name), kind, unit, meaning: Cow::Borrowed(meaning), values }
+    }
+
+    /// A column that options or logs name.
+    pub fn named(name: String, kind: Kind, values: Values, meaning: String) -> Column {
+        Column { name: Cow::Owned(name), kind, unit: "", meaning: Cow::Owned(meaning), values }
+    }
+}
+
+/// How the values of a column repeat, which decides how they are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Values {
+    /// Few different ones: a dictionary.
+    Repeating,
+    /// Mostly different ones: no dictionary is tried.
+    Distinct,
+    /// Numbers that mostly grow by little: their differences are stored.
+    Ascending,
+    /// Ids that people search for: no dictionary, and a Bloom filter.
+    Identifying,
+}
+
+/// What a record gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parsed {
+    /// A row, by the plain reading.
+    Row,
+    /// A row, saved by more than the plain reading.
+    Recovered,
+    /// A row of a record that is not whole: its start or its end is in no line of this object.
+    Cut,
+    /// No data: a header line, or a record of another kind that belongs to the format.
+    Header,
+}
+
+/// A record that is no row: why, and at which byte of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reject {
+    /// The byte of the record at which reading stopped.
+    pub at: usize,
+    /// Why, in words for people, without full stop.
+    pub reason: Cow<'static, str>,
+}
+
+impl Reject {
+    /// At a byte, for a reason.
+    pub fn new(at: usize, reason: impl Into<Cow<'static, str>>) -> Reject {
+        Reject { at, reason: reason.into() }
+    }
+}
+
+/// The place of the time column.
+pub fn time_column(grammar: &dyn Grammar) -> Option<usize> {
+    grammar.columns().iter().position(|column| column.kind == Kind::Time && column.name == TIME_COLUMN)
+}
+
+/// A grammar without options: fixed columns, and a function that reads a line.
+#[derive(Debug)]
+struct Fixed {
+    columns: &'static [Column],
+    read: fn(&[u8], &mut Row<'_>) -> Result<Parsed, Reject>,
+}
+
+impl Fixed {
+    fn grammar(columns: &'static [Column], read: fn(&[u8], &mut Row<'_>) -> Result<Parsed, Reject>) -> Result<Box<dyn Grammar>, Problem> {
+        Ok(Box::new(Fixed { columns, read }))
+    }
+}
+
+impl Grammar for Fixed {
+    fn columns(&self) -> &[Column] {
+        self.columns
+    }
+
+    fn read(&self, record: &[u8], _: &Scope<'_>, row: &mut Row<'_>) -> Result<Parsed, Reject> {
+        (self.read)(record, row)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    /// Files of the folder that are no format.
+    const MACHINERY: [&str; 5] = ["mod", "explain", "json-fields", "options", "time"];
+
+    fn grammars() -> Vec<(&'static Format, &'static Example, Arc<dyn Grammar>)> {
+        let each = |format: &'static Format| {
+            format.examples.iter().map(move |example| {
+                let mut spec: Value = serde_json::from_str(if example.options.is_empty() { "{}" } else { example.options }).unwrap();
+                spec["name"] = format.name.into();
+                let grammar = compile(&spec).unwrap_or_else(|problems| panic!("{}: {problems:?}", format.name));
+                let inferred = grammar.inferred(&[example.text.as_bytes()]).map(Arc::from);
+                (format, example, inferred.unwrap_or(grammar))
+            })
+        };
+        FORMATS.iter().copied().flat_map(each).collect()
+    }
+
+    #[test]
+    fn every_file_of_the_folder_is_registered() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/format");
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let name = entry.unwrap().path().file_stem().unwrap().to_string_lossy().replace('_', "-");
+            assert!(MACHINERY.contains(&name.as_str()) || find(&name).is_some(), "format/{name} is not in FORMATS");
+        }
+    }
+
+    #[test]
+    fn every_format_keeps_its_promises() {
+        for format in FORMATS {
+            assert!(format.page.starts_with("https://"), "{}", format.name);
+            assert!(!format.examples.is_empty() && !format.summary.ends_with('.'), "{}", format.name);
+        }
+        for (format, example, grammar) in grammars() {
+            let times: Vec<_> = grammar.columns().iter().filter(|column| column.name == TIME_COLUMN).collect();
+            assert!(matches!(times[..], [] | [&Column { kind: Kind::Time, .. }]), "{}", format.name);
+            for column in grammar.columns() {
+                let is_snake = column.name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+                assert!(is_snake && !column.name.is_empty(), "{}.{}", format.name, column.name);
+                assert!(!column.meaning.is_empty() && !column.meaning.ends_with('.'), "{}.{}", format.name, column.name);
+            }
+            let explained = explain_all(grammar.as_ref(), example.text.as_bytes(), 0);
+            assert!(explained.iter().any(|record| matches!(record.outcome, Outcome::Row { .. })), "{}: {}", format.name, example.text);
+            for record in &explained {
+                assert!(!matches!(record.outcome, Outcome::Reject { .. }), "{}: {} {:?}", format.name, example.text, record.outcome);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(text in proptest::collection::vec(any::<u8>(), 0..300)) {
+            for (_, _, grammar) in grammars() {
+                let _ = explain_all(grammar.as_ref(), &text, 0);
+            }
+        }
+
+        #[test]
+        fn no_damaged_example_panics(cut in 0usize..1000, insert in "[ \"\\-\\[\\]%:{},\\\\\n0-9a é]{0,6}", remove in 0usize..20) {
+            for (_, example, grammar) in grammars() {
+                let text = example.text;
+                let at = (0..=text.len()).filter(|at| text.is_char_boundary(*at)).nth(cut % text.len()).unwrap_or(0);
+                let rest: String = text[at..].chars().skip(remove).collect();
+                let _ = explain_all(grammar.as_ref(), format!("{}{insert}{rest}", &text[..at]).as_bytes(), 0);
+            }
+        }
+    }
+}

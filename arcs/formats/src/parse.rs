@@ -1,0 +1,520 @@
+//! Blocks of records flow in; arrays of rows and of rejects flow out, with what became of each line. Runs on any thread,
+//! for any block, in any order: what header lines of earlier blocks said comes with the block, nothing else is needed.
+
+use arrow_array::ArrayRef;
+use arrow_buffer::Buffer;
+use arrow_schema::ArrowError;
+use manifests::Counts;
+use memchr::{memchr_iter, memchr2_iter};
+
+use crate::columns::{Cell, Columns, Kind, Row};
+use crate::format::{Framing, Grammar, Headers, Layout, Parsed as Shape, Reject, Scope, time_column};
+use crate::reject::{self, Rejected};
+
+/// Bytes of a typical line, to make room for rows.
+const LINE_BYTES_TYPICAL: usize = 400;
+
+/// How a recovered row is marked in the `parse` column.
+pub const RECOVERED: &str = "recovered";
+
+/// How a row of a record that is not whole is marked in the `parse` column.
+pub const CUT: &str = "cut";
+
+/// Both marks, as they stand at the start of every arena.
+const MARKS: &str = "recoveredcut";
+
+/// Why a record is a reject whatever the format.
+pub const TOO_LONG: &str = "the line is longer than the limit";
+
+/// A stretch of one object.
+#[derive(Debug)]
+pub struct Block {
+    /// The bytes.
+    pub text: Buffer,
+    /// Where they start in the plain bytes of the object.
+    pub offset: u64,
+    /// What they are.
+    pub content: Content,
+    /// What header lines before them said.
+    pub layout: Option<Layout>,
+    /// When the object arrived, in microseconds since 1970 UTC; 0 where nobody knows.
+    pub arrived: i64,
+}
+
+/// What the bytes of a block are.
+#[derive(Debug)]
+pub enum Content {
+    /// Whole records.
+    Records {
+        /// Whether they are the first of their object.
+        is_first: bool,
+    },
+    /// The start of one line, `bytes` long, that is a reject for a reason known already.
+    Reject {
+        /// The whole line's length.
+        bytes: u64,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What a block gave. Lines are counted from 0 in the block.
+#[derive(Debug)]
+pub struct ParsedBlock {
+    /// The block, for those who need the raw lines again.
+    pub text: Buffer,
+    /// What became of the lines.
+    pub counts: Counts,
+    /// The rows: the format's columns, then `parse` and `extra`.
+    pub rows: Vec<ArrayRef>,
+    /// The record of each row.
+    pub row_lines: Vec<LineAt>,
+    /// The event time of each row, in microseconds since 1970.
+    pub times: Vec<Option<i64>>,
+    /// The rejects, as [`reject::REJECT_COLUMNS`].
+    pub rejects: Vec<ArrayRef>,
+    /// The first line of each reject.
+    pub reject_lines: Vec<u32>,
+}
+
+/// A record of a block.
+#[derive(Clone, Copy, Debug)]
+pub struct LineAt {
+    /// The number of its first line in the block, from 0.
+    pub number: u32,
+    /// Where it starts in the block.
+    pub start: u32,
+    /// Where it ends, before its newline.
+    pub end: u32,
+}
+
+/// Reads all records of a block.
+pub fn parse(grammar: &dyn Grammar, block: Block, line_bytes_max: usize) -> Result<ParsedBlock, ArrowError> {
+    match &block.content {
+        Content::Records { is_first } => {
+            let text = Text::new(&block.text);
+            let valid = text.repaired.as_ref().map(|repaired| Buffer::from_slice_ref(&repaired.text));
+            let mut rows = Rows::new(grammar, &block, text.valid());
+            let mut arena = MARKS.to_owned();
+            walk(grammar, &text, block.layout.clone(), *is_first, block.arrived, line_bytes_max, &mut arena, &mut rows);
+            rows.finish(&block.text, valid.as_ref().unwrap_or(&block.text), arena)
+        }
+        Content::Reject { bytes, reason } => {
+            let (mut columns, mut arena) = (reject::columns(), String::new());
+            let rejected = Rejected { raw: (0, block.text.len()), raw_bytes: *bytes, reason, byte_offset: block.offset };
+            reject::append(&mut columns, rejected, &block.text, &mut arena);
+            Ok(ParsedBlock {
+                counts: Counts { lines: 1, rejected: 1, ..Counts::default() },
+                rows: Vec::new(),
+                row_lines: Vec::new(),
+                times: Vec::new(),
+                rejects: columns.finish(&block.text, arena)?,
+                reject_lines: vec![0],
+                text: block.text,
+            })
+        }
+    }
+}
+
+/// Reads the text of an object as a conversion would and keeps nothing: what would become of its lines. For benchmarks and
+/// fuzzing.
+pub fn read_through(grammar: &dyn Grammar, text: Vec<u8>) -> Counts {
+    let content = Content::Records { is_first: true };
+    let block = Block { text: Buffer::from_vec(text), offset: 0, content, layout: None, arrived: 0 };
+    parse(grammar, block, usize::MAX).map(|parsed| parsed.counts).unwrap_or_default()
+}
+
+/// What the header lines of a block add to what those before it said, for the block after it.
+pub fn layout_after(grammar: &dyn Grammar, text: &[u8], is_first: bool, before: Option<Layout>) -> Option<Layout> {
+    match grammar.headers() {
+        Headers::None => before,
+        Headers::First if is_first => {
+            let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
+            let line = String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line));
+            grammar.layout(line.as_bytes(), before.as_ref()).or(before)
+        }
+        Headers::First => before,
+        Headers::Prefixed(prefix) => {
+            let mut layout = before;
+            let starts = memchr_iter(b'\n', text).map(|newline| newline + 1);
+            for start in std::iter::once(0).chain(starts).filter(|start| text[*start..].starts_with(prefix.as_bytes())) {
+                let line = text[start..].split(|byte| *byte == b'\n').next().unwrap_or_default();
+                let line = String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line));
+                layout = grammar.layout(line.as_bytes(), layout.as_ref()).or(layout);
+            }
+            layout
+        }
+    }
+}
+
+/// Text and, where it is not valid UTF-8, what it was repaired to.
+pub(crate) struct Text<'a> {
+    raw: &'a [u8],
+    repaired: Option<Repaired>,
+}
+
+/// Text made valid UTF-8.
+struct Repaired {
+    text: Vec<u8>,
+    /// Which lines were changed, in order.
+    lines: Vec<bool>,
+    /// Where each line starts and ends in the raw text.
+    raw: Vec<(u32, u32)>,
+}
+
+impl<'a> Text<'a> {
+    pub(crate) fn new(raw: &'a [u8]) -> Text<'a> {
+        // A line break is one byte in UTF-8 as in what is not, so lines of the repaired text are those of the text.
+        Text { raw, repaired: std::str::from_utf8(raw).err().map(|_| repair(raw)) }
+    }
+
+    /// The valid text.
+    pub(crate) fn valid(&self) -> &[u8] {
+        self.repaired.as_ref().map_or(self.raw, |repaired| &repaired.text)
+    }
+
+    /// Where lines from `first` to `last`, which lie from `start` to `end` in the valid text, lie in the raw text, and
+    /// whether one of them was changed.
+    fn raw_of(&self, (first, last): (u32, u32), start: u32, end: u32) -> (u32, u32, bool) {
+        match &self.repaired {
+            None => (start, end, false),
+            Some(repaired) => {
+                let (first, last) = (first as usize, last as usize);
+                (repaired.raw[first].0, repaired.raw[last].1, repaired.lines[first..=last].iter().any(|changed| *changed))
+            }
+        }
+    }
+}
+
+fn repair(text: &[u8]) -> Repaired {
+    let (mut out, mut lines, mut raw) = (Vec::with_capacity(text.len() + text.len() / 8), Vec::new(), Vec::new());
+    let mut start = 0;
+    for end in line_ends(text) {
+        let line = String::from_utf8_lossy(&text[start..end]);
+        lines.push(matches!(line, std::borrow::Cow::Owned(_)));
+        raw.push((start as u32, end as u32));
+        out.extend_from_slice(line.as_bytes());
+        if end < text.len() {
+            out.push(b'\n');
+        }
+        start = end + 1;
+    }
+    Repaired { text: out, lines, raw }
+}
+
+/// Where lines end: their newlines, and the end of a last line without one.
+fn line_ends(text: &[u8]) -> impl Iterator<Item = usize> + '_ {
+    memchr_iter(b'\n', text).chain((!text.ends_with(b"\n") && !text.is_empty()).then_some(text.len()))
+}
+
+/// A record that a walk found.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    /// The number of its first line, from 0.
+    pub line: u32,
+    /// How many lines it has.
+    pub lines: u32,
+    /// Where it starts in the valid text.
+    pub start: u32,
+    /// Where it ends there, before its newline and a carriage return.
+    pub end: u32,
+    /// Where it starts and ends in the raw text.
+    pub raw: (u32, u32),
+}
+
+/// Is told what a walk finds, in order.
+pub(crate) trait Visit {
+    /// A row, and how it is marked.
+    fn row(&mut self, found: &Found, row: &Row<'_>, mark: Option<&'static str>);
+    /// A blank line.
+    fn blank(&mut self, found: &Found);
+    /// A header line, or a record that is no data.
+    fn header(&mut self, found: &Found);
+    /// A reject.
+    fn reject(&mut self, found: &Found, reject: Reject);
+}
+
+/// Reads the records of a text one after the other. `arena` takes the text of cells that stands in no record.
+#[expect(clippy::too_many_arguments, reason = "each is another part of what a block is read with")]
+pub(crate) fn walk(
+    grammar: &dyn Grammar,
+    text: &Text<'_>,
+    layout: Option<Layout>,
+    is_first: bool,
+    arrived: i64,
+    line_bytes_max: usize,
+    arena: &mut String,
+    visit: &mut impl Visit,
+) {
+    let valid = text.valid();
+    let row = Row::new(valid, arena, grammar.columns().len());
+    let mut walk = Walk { grammar, text, valid, layout, is_first, arrived, line_bytes_max, row, number: 0, record: None, visit };
+    match grammar.framing() {
+        Framing::Lines => walk.lines(line_ends(valid)),
+        Framing::Records => walk.records(),
+        Framing::Quoted => walk.quoted(),
+    }
+}
+
+struct Walk<'a, V> {
+    grammar: &'a dyn Grammar,
+    text: &'a Text<'a>,
+    valid: &'a [u8],
+    layout: Option<Layout>,
+    is_first: bool,
+    arrived: i64,
+    line_bytes_max: usize,
+    row: Row<'a>,
+    number: u32,
+    /// The record that is being put together.
+    record: Option<Open>,
+    visit: &'a mut V,
+}
+
+/// A record that may go on.
+#[derive(Clone, Copy)]
+struct Open {
+    line: u32,
+    lines: u32,
+    start: usize,
+    end: usize,
+    is_orphan: bool,
+}
+
+impl<V: Visit> Walk<'_, V> {
+    fn lines(&mut self, ends: impl Iterator<Item = usize>) {
+        let mut start = 0;
+        for end in ends {
+            let line = Open { line: self.number, lines: 1, start, end, is_orphan: false };
+            self.line(line);
+            start = end + 1;
+            self.number += 1;
+        }
+    }
+
+    /// A line that is a record, a blank line or a header line.
+    fn line(&mut self, line: Open) {
+        let found = self.found(line);
+        let bytes = &self.valid[found.start as usize..found.end as usize];
+        if bytes.trim_ascii().is_empty() {
+            return self.visit.blank(&found);
+        }
+        if !self.is_header(bytes, line.line) {
+            self.read(&found, false);
+        } else {
+            self.visit.header(&found);
+        }
+    }
+
+    /// Takes a header line in.
+    #[inline]
+    fn is_header(&mut self, line: &[u8], number: u32) -> bool {
+        match self.grammar.headers() {
+            Headers::None => false,
+            Headers::First if !self.is_first || number > 0 => false,
+            Headers::First => match self.grammar.layout(line, self.layout.as_ref()) {
+                Some(layout) => {
+                    self.layout = Some(layout);
+                    true
+                }
+                None => false,
+            },
+            Headers::Prefixed(prefix) if !line.starts_with(prefix.as_bytes()) => false,
+            Headers::Prefixed(_) => {
+                self.layout = self.grammar.layout(line, self.layout.as_ref()).or(self.layout.take());
+                true
+            }
+        }
+    }
+
+    fn records(&mut self) {
+        let (mut start, valid) = (0, self.valid);
+        // Blank lines belong to a record where another of its lines follows.
+        let mut blank: Vec<Open> = Vec::new();
+        for end in line_ends(valid) {
+            let line = Open { line: self.number, lines: 1, start, end, is_orphan: false };
+            let bytes = valid[start..end].strip_suffix(b"\r").unwrap_or(&valid[start..end]);
+            start = end + 1;
+            self.number += 1;
+            if bytes.trim_ascii().is_empty() {
+                blank.push(line);
+            } else if self.record.is_some() && !self.grammar.is_start(bytes) {
+                if let Some(record) = &mut self.record {
+                    (record.end, record.lines) = (end, record.lines + 1 + blank.len() as u32);
+                }
+                blank.clear();
+            } else {
+                self.end_record();
+                blank.drain(..).for_each(|line| self.line(line));
+                if self.is_header(bytes, line.line) {
+                    let found = self.found(line);
+                    self.visit.header(&found);
+                    continue;
+                }
+                self.record = Some(Open { is_orphan: !self.grammar.is_start(bytes), ..line });
+            }
+        }
+        self.end_record();
+        blank.drain(..).for_each(|line| self.line(line));
+    }
+
+    fn end_record(&mut self) {
+        if let Some(record) = self.record.take() {
+            let found = self.found(record);
+            self.read(&found, record.is_orphan);
+        }
+    }
+
+    fn quoted(&mut self) {
+        let (mut start, mut is_open, mut lines, valid) = (0, false, 1, self.valid);
+        let end_line = |this: &mut Self, start: usize, end: usize, lines: u32| {
+            this.line(Open { line: this.number, lines, start, end, is_orphan: false });
+            this.number += lines;
+        };
+        for at in memchr2_iter(b'"', b'\n', valid) {
+            match (valid[at], is_open) {
+                (b'"', _) => is_open = !is_open,
+                (_, true) => lines += 1,
+                (_, false) => {
+                    end_line(self, start, at, lines);
+                    (start, lines) = (at + 1, 1);
+                }
+            }
+        }
+        if start < valid.len() {
+            end_line(self, start, valid.len() - usize::from(valid.ends_with(b"\n")), lines - u32::from(is_open && valid.ends_with(b"\n")));
+        }
+    }
+
+    fn found(&self, open: Open) -> Found {
+        let bytes = &self.valid[open.start..open.end];
+        let carriage = u32::from(bytes.ends_with(b"\r"));
+        let (start, end) = (open.start as u32, open.end as u32);
+        let last = open.line + open.lines - 1;
+        let (raw_start, raw_end, _) = self.text.raw_of((open.line, last), start, end);
+        Found { line: open.line, lines: open.lines, start, end: end - carriage, raw: (raw_start, raw_end - carriage) }
+    }
+
+    #[inline]
+    fn read(&mut self, found: &Found, is_orphan: bool) {
+        if (found.raw.1 - found.raw.0) as usize > self.line_bytes_max {
+            return self.visit.reject(found, Reject::new(0, TOO_LONG));
+        }
+        let record = &self.valid[found.start as usize..found.end as usize];
+        let scope = Scope { layout: self.layout.as_ref(), arrived: self.arrived };
+        self.row.clear();
+        let read = match is_orphan {
+            false => self.grammar.read(record, &scope, &mut self.row),
+            true => self.grammar.read_orphan(record, &scope, &mut self.row),
+        };
+        match read {
+            Ok(Shape::Header) => self.visit.header(found),
+            Ok(shape) => {
+                let (_, _, repaired) = self.text.raw_of((found.line, found.line + found.lines - 1), 0, 0);
+                self.visit.row(found, &self.row, mark(shape, repaired));
+            }
+            Err(reject) => self.visit.reject(found, reject),
+        }
+    }
+}
+
+/// The mark of a row in its `parse` column.
+fn mark(shape: Shape, repaired: bool) -> Option<&'static str> {
+    match shape {
+        Shape::Cut => Some(CUT),
+        Shape::Recovered => Some(RECOVERED),
+        _ => repaired.then_some(RECOVERED),
+    }
+}
+
+/// The rows of a block as they grow.
+struct Rows<'a> {
+    time: Option<usize>,
+    valid: &'a [u8],
+    raw: &'a [u8],
+    offset: u64,
+    counts: Counts,
+    columns: Columns,
+    row_lines: Vec<LineAt>,
+    times: Vec<Option<i64>>,
+    rejects: Columns,
+    reject_arena: String,
+    reject_lines: Vec<u32>,
+}
+
+impl<'a> Rows<'a> {
+    fn new(grammar: &dyn Grammar, block: &'a Block, valid: &'a [u8]) -> Rows<'a> {
+        let rows = valid.len() / LINE_BYTES_TYPICAL + 1;
+        let kinds = grammar.columns().iter().map(|column| column.kind).chain([Kind::Text, Kind::Text]);
+        Rows {
+            time: time_column(grammar),
+            valid,
+            raw: &block.text,
+            offset: block.offset,
+            counts: Counts::default(),
+            columns: Columns::new(kinds, rows),
+            row_lines: Vec::with_capacity(rows),
+            times: Vec::with_capacity(rows),
+            rejects: reject::columns(),
+            reject_arena: String::new(),
+            reject_lines: Vec::new(),
+        }
+    }
+
+    fn count(&mut self, found: &Found) {
+        self.counts.lines += u64::from(found.lines);
+        self.counts.continuation += u64::from(found.lines - 1);
+    }
+
+    fn finish(self, raw: &Buffer, valid: &Buffer, arena: String) -> Result<ParsedBlock, ArrowError> {
+        Ok(ParsedBlock {
+            counts: self.counts,
+            rows: self.columns.finish(valid, arena)?,
+            row_lines: self.row_lines,
+            times: self.times,
+            rejects: self.rejects.finish(raw, self.reject_arena)?,
+            reject_lines: self.reject_lines,
+            text: raw.clone(),
+        })
+    }
+}
+
+impl Visit for Rows<'_> {
+    #[inline]
+    fn row(&mut self, found: &Found, row: &Row<'_>, mark: Option<&'static str>) {
+        self.count(found);
+        let cell = mark.map_or(Cell::Null, |mark| Cell::Arena {
+            offset: if mark == CUT { RECOVERED.len() as u32 } else { 0 },
+            len: mark.len() as u32,
+        });
+        self.counts.rows += 1;
+        self.counts.recovered += u64::from(mark.is_some());
+        self.counts.extra += u64::from(row.extra() != Cell::Null);
+        self.columns.append(row.cells().iter().copied().chain([cell, row.extra()]), self.valid, row.arena());
+        self.row_lines.push(LineAt { number: found.line, start: found.raw.0, end: found.raw.1 });
+        self.times.push(match self.time.map(|time| row.cell(time)) {
+            Some(Cell::Int(micros)) => Some(micros),
+            _ => None,
+        });
+    }
+
+    fn blank(&mut self, found: &Found) {
+        self.count(found);
+        self.counts.blank += 1;
+    }
+
+    fn header(&mut self, found: &Found) {
+        self.count(found);
+        self.counts.header += 1;
+    }
+
+    fn reject(&mut self, found: &Found, reject: Reject) {
+        self.count(found);
+        self.counts.rejected += 1;
+        self.reject_lines.push(found.line);
+        let (start, end) = (found.raw.0 as usize, found.raw.1 as usize);
+        let byte_offset = self.offset + start as u64;
+        let rejected = Rejected { raw: (start, end), raw_bytes: (end - start) as u64, reason: &reject.reason, byte_offset };
+        reject::append(&mut self.rejects, rejected, self.raw, &mut self.reject_arena);
+    }
+}

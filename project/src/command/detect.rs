@@ -1,0 +1,156 @@
+//! `arc detect`: which format logs are in. Files of any origin flow in; for each the likeliest format flows out, with what
+//! speaks for it and what to put into a project file.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use arcs::decode::{Decoder, InflationLimit};
+use arcs::detect::{Candidate, SAMPLE_BYTES, detect};
+use serde_json::{Value, json};
+
+use super::{Context, Exit, Trouble};
+use crate::output::{self, Cell, Output, escape};
+
+/// Candidates that are told of.
+const TOLD_MAX: usize = 3;
+/// Values of the first row that are shown.
+const VALUES_SHOWN: usize = 8;
+/// Characters of such a value that are shown.
+const VALUE_CHARACTERS: usize = 50;
+
+/// Arguments of `arc detect`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  arc detect /var/log/nginx/access.log")]
+pub struct Args {
+    /// Logs, plain or compressed; their first 64 KiB are looked at.
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+}
+
+/// Detects.
+pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
+    let mut found = Vec::new();
+    for file in &args.files {
+        found.push((file, detect(&head(file)?)));
+    }
+    let unknown: Vec<String> = found.iter().filter(|(_, found)| found.is_empty()).map(|(file, _)| file.display().to_string()).collect();
+    if context.output == Output::Table {
+        found.iter().filter(|(_, candidates)| !candidates.is_empty()).for_each(|(file, candidates)| print!("{}", story(file, candidates)));
+    } else {
+        let rows = found.iter().flat_map(|(file, candidates)| candidates.iter().map(|candidate| row(file, candidate))).collect();
+        output::print(context.output, &["file", "format", "share", "rows", "doubtful", "rejected", "headers", "spec"], rows)?;
+    }
+    if unknown.is_empty() {
+        return Ok(Exit::Done);
+    }
+    let trouble = Trouble::not_found(format!("no format reads half of {}", escape(&unknown.join(", "))));
+    Err(trouble.next("arc formats, which lists them; `regex` and `grok` read what nothing else does").into())
+}
+
+/// The start of a log, decompressed.
+pub fn head(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let file = std::fs::File::open(path).map_err(|error| Trouble::not_found(format!("{}: {error}", path.display())))?;
+    if file.metadata().is_ok_and(|meta| meta.is_dir()) {
+        let message = format!("{} is a folder", path.display());
+        return Err(Trouble::usage(message).next(format!("arc detect {}/*", path.display())).into());
+    }
+    let read = || format!("cannot read {}", path.display());
+    let decoder = Decoder::new(file, InflationLimit::default()).with_context(read)?;
+    let mut head = Vec::new();
+    decoder.take(SAMPLE_BYTES as u64 + 1).read_to_end(&mut head).with_context(read)?;
+    Ok(head)
+}
+
+fn row(file: &Path, candidate: &Candidate) -> Vec<Cell> {
+    let share = format!("{:.3}", candidate.share());
+    let counts = [candidate.rows, candidate.doubtful, candidate.rejected, candidate.headers].map(Cell::from);
+    let start: [Cell; 3] = [file.display().to_string().into(), candidate.format.name.into(), share.into()];
+    start.into_iter().chain(counts).chain([candidate.spec.to_string().into()]).collect()
+}
+
+/// What there is to say of one file.
+fn story(file: &Path, candidates: &[Candidate]) -> String {
+    let Some(best) = candidates.first() else { return String::new() };
+    let mut text = format!("{}: {}, {}\n", escape(&file.display().to_string()), best.format.name, evidence(best));
+    text += &format!("  {}\n  {}\n\n", best.format.summary, best.format.page);
+    for (column, value) in best.first.iter().flat_map(|first| &first.columns) {
+        let Some(value) = value else { continue };
+        if text.matches("\n    ").count() >= VALUES_SHOWN {
+            break;
+        }
+        let shown: String = escape(value).chars().take(VALUE_CHARACTERS).collect();
+        text += &format!("\n    {:20}  {shown}", column.name);
+    }
+    text = text.replace("\n\n\n", "\n\n");
+    text += &format!("\n\n  workload: {}\n", snippet(&best.spec));
+    for other in candidates.iter().skip(1).take(TOLD_MAX - 1) {
+        text += &format!("  or {}, {}\n", shown_spec(&other.spec), evidence(other));
+    }
+    text + "\n"
+}
+
+fn evidence(candidate: &Candidate) -> String {
+    let Candidate { rows, doubtful, rejected, headers, .. } = candidate;
+    let mut parts = vec![format!("{rows} of {} records read", rows + rejected)];
+    if *doubtful > 0 {
+        parts.push(format!("{doubtful} of them with doubt"));
+    }
+    if *headers > 0 {
+        parts.push(format!("{headers} header line{}", if *headers == 1 { "" } else { "s" }));
+    }
+    parts.join(", ")
+}
+
+/// The workload as a project file has it.
+fn snippet(spec: &Value) -> String {
+    json!({"format": spec}).to_string()
+}
+
+fn shown_spec(spec: &Value) -> String {
+    spec.as_str().map_or_else(|| spec.to_string(), str::to_owned)
+}
+
+/// The likeliest format of logs that all are in the same; what to do where there is none.
+pub fn common(files: &[PathBuf]) -> anyhow::Result<Value> {
+    let mut common: Option<(Value, String)> = None;
+    for file in files {
+        let found = detect(&head(file)?);
+        let Some(best) = found.first() else { continue };
+        match &common {
+            Some((spec, first)) if *spec != best.spec => {
+                let (one, other) = (shown_spec(spec), shown_spec(&best.spec));
+                let message = format!("{} looks like {one} and {} like {other}", escape(first), escape(&file.display().to_string()));
+                return Err(Trouble::usage(message).next("--format NAME, or one run for each format").into());
+            }
+            Some(_) => {}
+            None => common = Some((best.spec.clone(), file.display().to_string())),
+        }
+    }
+    let none = || Trouble::not_found("no format reads half of what is in these files").next("arc formats, then --format NAME");
+    Ok(common.ok_or_else(none)?.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::expect;
+
+    #[test]
+    fn the_likeliest_with_its_evidence() {
+        let line = super::super::formats::find("s3-access").unwrap().examples[0].text;
+        let found = detect(format!("{line}\n{line}\nnonsense\n").as_bytes());
+        let told = story(Path::new("a.log"), &found[..1]);
+        expect![[r#""#]].assert_eq(&told);
+    }
+
+    #[test]
+    fn files_of_two_formats_have_none_in_common() {
+        let folder = tempfile::tempdir().unwrap();
+        let line = super::super::formats::find("s3-access").unwrap().examples[0].text;
+        let path = folder.path().join("a.log");
+        std::fs::write(&path, format!("{line}\n")).unwrap();
+        assert_eq!(common(std::slice::from_ref(&path)).unwrap(), json!("s3-access"));
+        assert!(common(&[]).is_err());
+    }
+}

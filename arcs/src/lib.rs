@@ -9,7 +9,6 @@
 pub mod committed;
 pub mod convert;
 mod declared;
-pub mod decode;
 mod error;
 mod filter;
 mod lineage;
@@ -24,7 +23,7 @@ pub mod sql;
 pub mod workload;
 pub mod write;
 
-pub use formats::{columns, detect, format, lines, parse, reject};
+pub use formats::{columns, decode, detect, format, lines, parse, reject};
 
 pub use convert::{ConvertJob, ConvertLimits, Progress, Published, Staged, convert};
 pub use error::ArcsError;

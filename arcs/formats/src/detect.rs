@@ -83,15 +83,18 @@ fn ways(format: &'static Format) -> Vec<(&'static Format, Value)> {
         spec["name"] = format.name.into();
         Some(spec)
     };
-    options.into_iter().filter_map(|options| if options.is_empty() { Some(Value::from(format.name)) } else { spec(options) }).map(|spec| (format, spec)).collect()
+    options
+        .into_iter()
+        .filter_map(|options| if options.is_empty() { Some(Value::from(format.name)) } else { spec(options) })
+        .map(|spec| (format, spec))
+        .collect()
 }
 
 fn judge((format, spec): (&'static Format, Value), text: &[u8]) -> Option<Candidate> {
     let grammar = compile(&spec).ok()?;
     let grammar = grammar.inferred(&[text]).map_or(grammar, Arc::from);
     let explained = explain_all(grammar.as_ref(), text, 0);
-    let mut found =
-        Candidate { format, spec, grammar, rows: 0, doubtful: 0, rejected: 0, headers: 0, typed: 0.0, first: None };
+    let mut found = Candidate { format, spec, grammar, rows: 0, doubtful: 0, rejected: 0, headers: 0, typed: 0.0, first: None };
     let mut typed = 0;
     for record in explained {
         match &record.outcome {

@@ -1,12 +1,13 @@
-//! Log formats: plain bytes of one object flow in; arrow arrays of rows and of rejects flow out.
+//! Log formats: stored bytes of one object flow in; arrow arrays of rows and of rejects flow out.
 //!
-//! [`lines`] cuts bytes into blocks of whole records, [`parse`] reads the records of a block through a
+//! [`decode`] undoes the compression, [`lines`] cuts bytes into blocks of whole records, [`parse`] reads the records of a block through a
 //! [`Grammar`](format::Grammar) into [`columns`], what cannot be read becomes a [`reject`]. Formats live in
 //! [`format`](mod@format), a file each. A crate of its own below `arcs/`, so that whoever works on a format compiles it in
 //! seconds and fuzzes it without a query engine. No input panics; nothing here reads the clock, files or the environment.
 #![deny(missing_docs)]
 
 pub mod columns;
+pub mod decode;
 pub mod detect;
 pub mod format;
 pub mod lines;

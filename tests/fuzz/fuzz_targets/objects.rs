@@ -2,14 +2,18 @@
 #![no_main]
 
 use std::io::Cursor;
+use std::sync::{Arc, LazyLock};
 
-use arcs::decode::{Decoder, InflationLimit};
-use arcs::lines::{LineLimits, Piece, Pieces};
+use formats::decode::{Decoder, InflationLimit};
+use formats::format::{Grammar, compile};
+use formats::lines::{LineLimits, Piece, Pieces};
+
+static GRAMMAR: LazyLock<Arc<dyn Grammar>> = LazyLock::new(|| compile(&"s3-access".into()).expect("a grammar"));
 
 libfuzzer_sys::fuzz_target!(|stored: &[u8]| {
     let limit = InflationLimit { bytes_free: 1 << 20, ratio_max: 20 };
     let Ok(decoder) = Decoder::new(Cursor::new(stored.to_vec()), limit) else { return };
-    let mut pieces = Pieces::new(decoder, LineLimits { block_bytes: 4096, line_bytes_max: 16_384 });
+    let mut pieces = Pieces::new(decoder, GRAMMAR.as_ref(), LineLimits { block_bytes: 4096, line_bytes_max: 16_384 });
     while let Some(piece) = pieces.next_piece() {
         if let Piece::Lines { text, .. } = piece {
             assert!(text.len() <= 2 * 16_384 + 1, "{}", text.len());

@@ -4,9 +4,12 @@
 
 mod explain;
 mod json_fields;
+mod json_record;
 mod options;
+mod route53_resolver;
 mod s3_access;
 mod time;
+mod waf;
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -19,7 +22,7 @@ pub use options::{FormatOption, OptionKind, Options, Problem, compile};
 use crate::columns::{Kind, Row};
 
 /// All formats, by name. A test walks the folder and fails for a file that is missing here.
-pub static FORMATS: &[&Format] = &[&s3_access::FORMAT];
+pub static FORMATS: &[&Format] = &[&route53_resolver::FORMAT, &s3_access::FORMAT, &waf::FORMAT];
 
 /// The column whose value is the time of the event, in every format that has one.
 pub const TIME_COLUMN: &str = "time";
@@ -245,7 +248,7 @@ mod tests {
     use serde_json::Value;
 
     /// Files of the folder that are no format.
-    const MACHINERY: [&str; 5] = ["mod", "explain", "json-fields", "options", "time"];
+    const MACHINERY: [&str; 6] = ["mod", "explain", "json-fields", "json-record", "options", "time"];
 
     fn grammars() -> Vec<(&'static Format, &'static Example, Arc<dyn Grammar>)> {
         let each = |format: &'static Format| {

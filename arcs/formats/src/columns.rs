@@ -126,6 +126,11 @@ impl<'a> Row<'a> {
         self.extra = Cell::Null;
     }
 
+    /// Makes a cell null.
+    pub fn clear_cell(&mut self, column: usize) {
+        self.cells[column] = Cell::Null;
+    }
+
     /// Gives a column the cell of another.
     pub fn copy(&mut self, from: usize, to: usize) {
         self.cells[to] = self.cells[from];
@@ -143,6 +148,13 @@ impl<'a> Row<'a> {
     /// Sets a text that is not in the line.
     pub fn owned(&mut self, column: usize, value: &str) {
         self.cells[column] = self.keep(value);
+    }
+
+    /// Sets a text that `write` adds to the arena, where its own older text must stay as it is.
+    pub fn write(&mut self, column: usize, write: impl FnOnce(&mut String)) {
+        let offset = self.arena.len();
+        write(self.arena);
+        self.cells[column] = Cell::Arena { offset: offset as u32, len: self.arena.len().saturating_sub(offset) as u32 };
     }
 
     /// Sets an integer.

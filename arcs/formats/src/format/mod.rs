@@ -2,14 +2,26 @@
 //! cells of one row, or a [`Reject`], flow out. A format is one file in this folder and one line in [`FORMATS`]; it never
 //! sees blocks, files, arrow or Parquet, and nothing in its input makes it fail.
 
+mod app;
+mod clock;
 mod explain;
+mod java_time;
 mod json_fields;
 mod json_record;
+mod layout_words;
+mod log4j;
+mod logback;
 mod options;
+mod pattern;
+mod python;
 mod route53_resolver;
 mod s3_access;
+mod strftime;
+mod template;
 mod time;
+mod trace;
 mod waf;
+mod zone;
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -22,7 +34,8 @@ pub use options::{FormatOption, OptionKind, Options, Problem, compile};
 use crate::columns::{Kind, Row};
 
 /// All formats, by name. A test walks the folder and fails for a file that is missing here.
-pub static FORMATS: &[&Format] = &[&route53_resolver::FORMAT, &s3_access::FORMAT, &waf::FORMAT];
+pub static FORMATS: &[&Format] =
+    &[&log4j::FORMAT, &logback::FORMAT, &python::FORMAT, &route53_resolver::FORMAT, &s3_access::FORMAT, &waf::FORMAT];
 
 /// The column whose value is the time of the event, in every format that has one.
 pub const TIME_COLUMN: &str = "time";
@@ -248,7 +261,23 @@ mod tests {
     use serde_json::Value;
 
     /// Files of the folder that are no format.
-    const MACHINERY: [&str; 6] = ["mod", "explain", "json-fields", "json-record", "options", "time"];
+    const MACHINERY: [&str; 15] = [
+        "mod",
+        "app",
+        "clock",
+        "explain",
+        "java-time",
+        "json-fields",
+        "json-record",
+        "layout-words",
+        "options",
+        "pattern",
+        "strftime",
+        "template",
+        "time",
+        "trace",
+        "zone",
+    ];
 
     fn grammars() -> Vec<(&'static Format, &'static Example, Arc<dyn Grammar>)> {
         let each = |format: &'static Format| {

@@ -1,0 +1,233 @@
+//! Times by a pattern: a list of items, compiled from a pattern of Java's or C's, and text flow in; a date, a time of day
+//! and a zone flow out, with where in the text they end. What the pattern leaves out is left to [`Zone::closest_micros`].
+
+use super::Problem;
+use super::time::{Civil, digit, fraction_micros, month, zone};
+use super::zone::{Known, Zone};
+
+/// A compiled pattern.
+#[derive(Debug, Default)]
+pub(super) struct Clock {
+    items: Vec<Item>,
+    /// The zone that the pattern names; the reader's otherwise.
+    pub zone: Option<Zone>,
+}
+
+/// A piece of a time.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Item {
+    /// A byte as it stands.
+    Byte(u8),
+    /// A `T` or a space.
+    DateEnd,
+    /// Spaces, if there are any.
+    Spaces,
+    /// A number of that many digits, between the two.
+    Number(Part, usize, usize),
+    /// `Jan`, or `January`.
+    MonthName,
+    /// A day of the week, which says nothing new.
+    Weekday,
+    /// `AM` or `PM`.
+    Half,
+    /// Digits of a fraction of the second; as many as there are up to the second number.
+    Fraction(usize, usize),
+    /// `Z`, `+01:00`, `GMT+01:00`, `CET` or `Europe/Berlin`; nothing where it may be left out.
+    Zone {
+        /// Whether it may be left out.
+        is_optional: bool,
+    },
+    /// Seconds since 1970; what follows, if anything, is a fraction of its own.
+    EpochSeconds,
+    /// Milliseconds since 1970.
+    EpochMillis,
+}
+
+/// What a number is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    Year,
+    /// Of the century that ends in 2068, as C has it.
+    YearOfCentury,
+    Month,
+    Day,
+    DayOfYear,
+    Hour,
+    /// From 1 to 12, or 0 to 11, with AM or PM.
+    HalfHour,
+    Minute,
+    Second,
+    /// A number that says nothing new.
+    Other,
+}
+
+/// A time as it was read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Stamp {
+    civil: Civil,
+    known: Seen,
+    zone: Option<i64>,
+    named: Option<Zone>,
+    half: Option<bool>,
+    epoch: Option<i64>,
+    day_of_year: i64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    year: bool,
+    month: bool,
+    day: bool,
+}
+
+impl Clock {
+    /// A clock of these items; a problem if they tell no time.
+    pub(super) fn new(items: Vec<Item>, at: &str) -> Result<Clock, Problem> {
+        let tells = |item: &Item| matches!(item, Item::Number(Part::Hour | Part::HalfHour, ..) | Item::EpochSeconds | Item::EpochMillis);
+        match items.iter().any(tells) {
+            true => Ok(Clock { items, zone: None }),
+            false => Err(Problem::new(at, "the date pattern has no hour")),
+        }
+    }
+
+    /// Lets a space stand for a `T`.
+    pub(super) fn relax_date_end(&mut self) {
+        self.items.iter_mut().filter(|item| **item == Item::Byte(b'T')).for_each(|item| *item = Item::DateEnd);
+    }
+
+    /// Reads the time that `text` starts with, and gives where it ends.
+    pub(super) fn read(&self, text: &[u8]) -> Option<(Stamp, usize)> {
+        let (mut stamp, mut at) = (Stamp::default(), 0);
+        for item in &self.items {
+            at += stamp.take(item, text.get(at..)?)?;
+        }
+        Some((stamp, at))
+    }
+
+    /// Microseconds since 1970 UTC of a time; the outer `None` means that there is no such time, the inner one that it
+    /// leaves out what nobody knows.
+    pub(super) fn micros(&self, stamp: &Stamp, millis: i64, zone: Zone, arrived: i64) -> Option<Option<i64>> {
+        if let Some(epoch) = stamp.epoch {
+            return epoch.checked_add(stamp.civil.micros + millis * 1_000).map(Some);
+        }
+        let zone = stamp.zone.map(Zone::Fixed).or(stamp.named).or(self.zone).unwrap_or(zone);
+        let mut civil = stamp.civil;
+        civil.micros += millis * 1_000;
+        if let Some(is_afternoon) = stamp.half {
+            civil.hour = civil.hour % 12 + if is_afternoon { 12 } else { 0 };
+        }
+        if stamp.day_of_year > 0 && !stamp.known.month {
+            let first = zone.utc_micros(&Civil { month: 1, day: 1, ..civil })?;
+            return Some(Some(first + (stamp.day_of_year - 1) * 86_400_000_000));
+        }
+        let known = match stamp.known {
+            Seen { year: true, month: true, day: true } => Known::Date,
+            Seen { month: true, day: true, .. } => Known::MonthAndDay,
+            _ => Known::TimeOfDay,
+        };
+        zone.closest_micros(&civil, known, arrived)
+    }
+}
+
+impl Stamp {
+    /// Takes an item in, and gives how many bytes it has.
+    fn take(&mut self, item: &Item, text: &[u8]) -> Option<usize> {
+        match *item {
+            Item::Byte(byte) => (text.first() == Some(&byte)).then_some(1),
+            Item::Spaces => Some(text.iter().take_while(|byte| **byte == b' ').count()),
+            Item::DateEnd => matches!(text.first(), Some(b' ' | b'T')).then_some(1),
+            Item::Number(part, least, most) => {
+                let (number, length) = number(text, least, most)?;
+                self.set(part, number)?;
+                Some(length)
+            }
+            Item::MonthName => {
+                self.civil.month = month(text.get(..3)?)?;
+                self.known.month = true;
+                const FULL: [&str; 12] = [
+                    "January",
+                    "February",
+                    "March",
+                    "April",
+                    "May",
+                    "June",
+                    "July",
+                    "August",
+                    "September",
+                    "October",
+                    "November",
+                    "December",
+                ];
+                let full = FULL.get(self.civil.month as usize - 1)?.as_bytes();
+                Some(if text.starts_with(full) { full.len() } else { 3 })
+            }
+            Item::Weekday => {
+                Some(text.iter().take_while(|byte| byte.is_ascii_alphabetic()).count()).filter(|length| (3..=9).contains(length))
+            }
+            Item::Half => {
+                self.half = Some(match text.get(..2)?.to_ascii_uppercase().as_slice() {
+                    b"AM" => false,
+                    b"PM" => true,
+                    _ => return None,
+                });
+                Some(2)
+            }
+            Item::Fraction(least, most) => {
+                let length = text.iter().take(most).take_while(|byte| byte.is_ascii_digit()).count();
+                self.civil.micros = fraction_micros(&text[..length]).filter(|_| length >= least)?;
+                Some(length)
+            }
+            Item::Zone { is_optional } => self.zone(text).or(is_optional.then_some(0)),
+            Item::EpochSeconds => {
+                let (seconds, length) = number(text, 1, 11)?;
+                self.epoch = Some(seconds * 1_000_000);
+                Some(length)
+            }
+            Item::EpochMillis => {
+                let (millis, length) = number(text, 1, 14)?;
+                self.epoch = Some(millis * 1_000);
+                Some(length)
+            }
+        }
+    }
+
+    fn set(&mut self, part: Part, number: i64) -> Option<()> {
+        match part {
+            Part::Year => (self.civil.year, self.known.year) = (number, true),
+            Part::YearOfCentury => (self.civil.year, self.known.year) = (number + if number < 69 { 2000 } else { 1900 }, true),
+            Part::Month => (self.civil.month, self.known.month) = (number, true),
+            Part::Day => (self.civil.day, self.known.day) = (number, true),
+            Part::DayOfYear => self.day_of_year = Some(number).filter(|day| (1..=366).contains(day))?,
+            Part::Hour => self.civil.hour = number,
+            Part::HalfHour => self.civil.hour = Some(number).filter(|hour| *hour <= 12)?,
+            Part::Minute => self.civil.minute = number,
+            Part::Second => self.civil.second = number,
+            Part::Other => {}
+        }
+        Some(())
+    }
+
+    fn zone(&mut self, text: &[u8]) -> Option<usize> {
+        let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b':' | b'/' | b'_');
+        let length = text.iter().take(40).take_while(|byte| is_name(byte)).count();
+        // An offset may be followed by what belongs to something else.
+        for length in [length, 6, 5, 3, 1].into_iter().filter(|shorter| *shorter <= length) {
+            if let Some(seconds) = zone(&text[..length]) {
+                self.zone = Some(seconds);
+                return Some(length);
+            }
+        }
+        self.named = Zone::find(std::str::from_utf8(&text[..length]).ok()?);
+        self.named.map(|_| length)
+    }
+}
+
+/// The number that a text starts with, of at least and at most so many digits, and how many it has.
+fn number(text: &[u8], least: usize, most: usize) -> Option<(i64, usize)> {
+    let (mut value, mut length) = (0, 0);
+    while let Some(digit) = text.get(length).copied().and_then(digit).filter(|_| length < most) {
+        value = value * 10 + i64::from(digit);
+        length += 1;
+    }
+    (length >= least).then_some((value, length))
+}

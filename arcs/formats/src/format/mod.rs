@@ -2,20 +2,27 @@
 //! cells of one row, or a [`Reject`], flow out. A format is one file in this folder and one line in [`FORMATS`]; it never
 //! sees blocks, files, arrow or Parquet, and nothing in its input makes it fail.
 
+mod alb;
 mod app;
+mod clb;
 mod clock;
+mod elb;
 mod explain;
+mod fields;
 mod java_time;
 mod json_fields;
 mod json_record;
 mod layout_words;
 mod log4j;
 mod logback;
+mod nlb;
 mod options;
 mod pattern;
 mod python;
 mod route53_resolver;
 mod s3_access;
+#[cfg(test)]
+mod shown;
 mod strftime;
 mod template;
 mod time;
@@ -34,8 +41,17 @@ pub use options::{FormatOption, OptionKind, Options, Problem, compile};
 use crate::columns::{Kind, Row};
 
 /// All formats, by name. A test walks the folder and fails for a file that is missing here.
-pub static FORMATS: &[&Format] =
-    &[&log4j::FORMAT, &logback::FORMAT, &python::FORMAT, &route53_resolver::FORMAT, &s3_access::FORMAT, &waf::FORMAT];
+pub static FORMATS: &[&Format] = &[
+    &alb::FORMAT,
+    &clb::FORMAT,
+    &log4j::FORMAT,
+    &logback::FORMAT,
+    &nlb::FORMAT,
+    &python::FORMAT,
+    &route53_resolver::FORMAT,
+    &s3_access::FORMAT,
+    &waf::FORMAT,
+];
 
 /// The column whose value is the time of the event, in every format that has one.
 pub const TIME_COLUMN: &str = "time";
@@ -261,17 +277,20 @@ mod tests {
     use serde_json::Value;
 
     /// Files of the folder that are no format.
-    const MACHINERY: [&str; 15] = [
+    const MACHINERY: [&str; 18] = [
         "mod",
         "app",
         "clock",
+        "elb",
         "explain",
+        "fields",
         "java-time",
         "json-fields",
         "json-record",
         "layout-words",
         "options",
         "pattern",
+        "shown",
         "strftime",
         "template",
         "time",

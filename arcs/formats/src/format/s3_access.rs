@@ -17,6 +17,7 @@ use nom::{IResult, Parser};
 use percent_encoding::percent_decode;
 
 use crate::columns::{Kind, Row};
+use crate::format::fields::{set_text, surplus_json, whole};
 use crate::format::{Column, Example, Fixed, Format, Parsed, Reject, Values, time};
 
 /// The format.
@@ -136,18 +137,10 @@ fn word(line: &[u8], at: usize, row: &mut Row<'_>, column: usize) -> Result<usiz
     match memchr(b' ', &line[at..]) {
         Some(0) => fail(at, "a field is empty: two spaces in a row"),
         Some(len) => {
-            set(row, column, &line[at..at + len]);
+            set_text(row, column, &line[at..at + len]);
             Ok(at + len + 1)
         }
         None => fail(line.len(), "the line ends before its request URI"),
-    }
-}
-
-/// Sets a text; `-` is null.
-#[inline]
-fn set(row: &mut Row<'_>, column: usize, value: &[u8]) {
-    if value != b"-" {
-        row.text(column, value);
     }
 }
 
@@ -169,9 +162,9 @@ fn plain(line: &[u8], at: usize, row: &mut Row<'_>) -> Option<()> {
     let (referrer, at) = quoted(line, at)?;
     let (user_agent, at) = quoted(line, at)?;
     tail(line, at, row)?;
-    set(row, REQUEST_URI, uri);
-    set(row, REFERRER, referrer);
-    set(row, USER_AGENT, user_agent);
+    set_text(row, REQUEST_URI, uri);
+    set_text(row, REFERRER, referrer);
+    set_text(row, USER_AGENT, user_agent);
     Some(())
 }
 
@@ -195,7 +188,7 @@ fn numbers(line: &[u8], mut at: usize, row: &mut Row<'_>) -> Option<usize> {
         let value = &line[at..at + len];
         match column {
             ERROR_CODE if value.is_empty() || memchr(b'"', value).is_some() => return None,
-            ERROR_CODE => set(row, column, value),
+            ERROR_CODE => set_text(row, column, value),
             HTTP_STATUS if value.len() != 3 && value != b"-" => return None,
             _ => set_number(row, column, value)?,
         }
@@ -207,18 +200,9 @@ fn numbers(line: &[u8], mut at: usize, row: &mut Row<'_>) -> Option<usize> {
 #[inline]
 fn set_number(row: &mut Row<'_>, column: usize, value: &[u8]) -> Option<()> {
     if value != b"-" {
-        row.int(column, number(value)?);
+        row.int(column, whole(value)?);
     }
     Some(())
-}
-
-/// Digits as a number; `None` for anything else, or more than 64 bits hold.
-#[inline]
-fn number(digits: &[u8]) -> Option<i64> {
-    if digits.is_empty() || digits.len() > 19 {
-        return None;
-    }
-    digits.iter().try_fold(0i64, |value, byte| value.checked_mul(10)?.checked_add(i64::from(time::digit(*byte)?)))
 }
 
 /// The fields after the user agent: at least the version id, no quotes. What follows the last known one is extra, and
@@ -231,7 +215,7 @@ fn tail(line: &[u8], at: usize, row: &mut Row<'_>) -> Option<()> {
         if value.is_empty() || memchr(b'"', value).is_some() {
             return None;
         }
-        set(row, column, value);
+        set_text(row, column, value);
         match end {
             Some(end) => rest = &rest[end + 1..],
             None => return Some(()),
@@ -240,7 +224,7 @@ fn tail(line: &[u8], at: usize, row: &mut Row<'_>) -> Option<()> {
     if hides_a_tail(rest) {
         return None;
     }
-    row.set_extra(&extra_json(rest));
+    row.set_extra(&surplus_json(rest));
     Some(())
 }
 
@@ -260,20 +244,6 @@ fn is_tail(text: &[u8]) -> bool {
         && known(fields.get(2), &[b"SigV"])
         && known(fields.get(4), &[b"AuthHeader", b"QueryString"])
         && known(fields.get(6), &[b"TLS"])
-}
-
-/// Surplus fields as a JSON array of texts, split at spaces outside quotes.
-fn extra_json(surplus: &[u8]) -> String {
-    let text = String::from_utf8_lossy(surplus);
-    let (mut fields, mut inside) = (vec![String::new()], false);
-    for letter in text.chars() {
-        match letter {
-            '"' => inside = !inside,
-            ' ' if !inside => fields.push(String::new()),
-            other => fields.last_mut().into_iter().for_each(|field| field.push(other)),
-        }
-    }
-    serde_json::Value::from(fields).to_string()
 }
 
 /// Reads a line that lies: looks for the numbers after the request URI, prefers those after `HTTP/…"`, and takes what is
@@ -331,9 +301,9 @@ fn around(line: &[u8], at: usize, uri_end: usize, numbers_end: usize, row: &mut 
     if tail(line, tail_at, row).is_none() {
         return fail(tail_at, "the fields after the user agent cannot be told from it");
     }
-    set(row, REQUEST_URI, unquote(&line[at..uri_end]));
-    set(row, REFERRER, unquote(referrer));
-    set(row, USER_AGENT, unquote(user_agent));
+    set_text(row, REQUEST_URI, unquote(&line[at..uri_end]));
+    set_text(row, REFERRER, unquote(referrer));
+    set_text(row, USER_AGENT, unquote(user_agent));
     Ok(())
 }
 

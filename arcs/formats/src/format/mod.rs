@@ -15,6 +15,7 @@ mod json_record;
 mod layout_words;
 mod log4j;
 mod logback;
+mod logfmt;
 mod nlb;
 mod options;
 mod pattern;
@@ -46,6 +47,7 @@ pub static FORMATS: &[&Format] = &[
     &clb::FORMAT,
     &log4j::FORMAT,
     &logback::FORMAT,
+    &logfmt::FORMAT,
     &nlb::FORMAT,
     &python::FORMAT,
     &route53_resolver::FORMAT,

@@ -3,6 +3,9 @@
 //! sees blocks, files, arrow or Parquet, and nothing in its input makes it fail.
 
 mod alb;
+mod apache_combined;
+mod apache_common;
+mod apache_log_format;
 mod app;
 mod clb;
 mod clock;
@@ -16,6 +19,7 @@ mod layout_words;
 mod log4j;
 mod logback;
 mod logfmt;
+mod names;
 mod nlb;
 mod options;
 mod pattern;
@@ -29,6 +33,11 @@ mod template;
 mod time;
 mod trace;
 mod waf;
+#[cfg(test)]
+mod web_shown;
+mod web_template;
+mod web_time;
+mod web_value;
 mod zone;
 
 use std::any::Any;
@@ -44,6 +53,8 @@ use crate::columns::{Kind, Row};
 /// All formats, by name. A test walks the folder and fails for a file that is missing here.
 pub static FORMATS: &[&Format] = &[
     &alb::FORMAT,
+    &apache_combined::FORMAT,
+    &apache_common::FORMAT,
     &clb::FORMAT,
     &log4j::FORMAT,
     &logback::FORMAT,
@@ -279,8 +290,9 @@ mod tests {
     use serde_json::Value;
 
     /// Files of the folder that are no format.
-    const MACHINERY: [&str; 18] = [
+    const MACHINERY: [&str; 24] = [
         "mod",
+        "apache-log-format",
         "app",
         "clock",
         "elb",
@@ -290,6 +302,7 @@ mod tests {
         "json-fields",
         "json-record",
         "layout-words",
+        "names",
         "options",
         "pattern",
         "shown",
@@ -297,6 +310,10 @@ mod tests {
         "template",
         "time",
         "trace",
+        "web-shown",
+        "web-template",
+        "web-time",
+        "web-value",
         "zone",
     ];
 

@@ -387,7 +387,7 @@ mod tests {
         let ends: Vec<usize> = whole.match_indices(' ').map(|(at, _)| at).chain([whole.len()]).collect();
         let first = whole.find("\" \"www").unwrap() + 1;
         for end in ends.into_iter().filter(|end| *end >= first) {
-            let outcome = explain(grammar().as_ref(), whole[..end].as_bytes()).outcome;
+            let outcome = explain(grammar().as_ref(), &whole.as_bytes()[..end]).outcome;
             // A priority never stands without its time.
             let is_whole = !whole[..end].ends_with("\" 1");
             assert_eq!(matches!(outcome, Outcome::Row { mark: None, extra: None }), is_whole, "{}", &whole[..end]);

@@ -9,9 +9,11 @@ mod apache_log_format;
 mod app;
 mod clb;
 mod clock;
+mod cloudfront;
 mod elb;
 mod explain;
 mod fields;
+mod header;
 mod java_time;
 mod json_fields;
 mod json_record;
@@ -32,6 +34,7 @@ mod strftime;
 mod template;
 mod time;
 mod trace;
+mod vpc_flow;
 mod waf;
 #[cfg(test)]
 mod web_shown;
@@ -56,6 +59,7 @@ pub static FORMATS: &[&Format] = &[
     &apache_combined::FORMAT,
     &apache_common::FORMAT,
     &clb::FORMAT,
+    &cloudfront::FORMAT,
     &log4j::FORMAT,
     &logback::FORMAT,
     &logfmt::FORMAT,
@@ -63,6 +67,7 @@ pub static FORMATS: &[&Format] = &[
     &python::FORMAT,
     &route53_resolver::FORMAT,
     &s3_access::FORMAT,
+    &vpc_flow::FORMAT,
     &waf::FORMAT,
 ];
 
@@ -290,7 +295,7 @@ mod tests {
     use serde_json::Value;
 
     /// Files of the folder that are no format.
-    const MACHINERY: [&str; 24] = [
+    const MACHINERY: [&str; 25] = [
         "mod",
         "apache-log-format",
         "app",
@@ -298,6 +303,7 @@ mod tests {
         "elb",
         "explain",
         "fields",
+        "header",
         "java-time",
         "json-fields",
         "json-record",

@@ -11,7 +11,7 @@ use memchr::memchr;
 use super::json_fields::string;
 use super::time::{Civil, epoch_seconds_micros, iso_micros};
 use super::zone::Zone;
-use super::{Column, Example, Format, FormatOption, Grammar, Options, Parsed, Problem, Reject, Scope, app};
+use super::{Column, Example, Format, Grammar, Options, Parsed, Problem, Reject, Scope, app};
 use crate::columns::{Cell, Row};
 
 /// The format.
@@ -89,7 +89,7 @@ impl Grammar for Logfmt {
         let (mut others, mut at, mut pairs, mut values) = (Vec::<Pair<'_>>::new(), 0, 0, 0);
         let mut shape = Parsed::Row;
         while let Some(start) = record[at..].iter().position(|byte| *byte > b' ').map(|skip| at + skip) {
-            let (key, value, end, is_kept) = pair(record, start)?;
+            let Found { key, value, end, is_kept } = pair(record, start)?;
             shape = if is_kept { Parsed::Recovered } else { shape };
             (at, pairs, values) = (end, pairs + 1, values + usize::from(value.is_some()));
             if pairs > PAIRS_MAX {
@@ -135,9 +135,18 @@ impl Logfmt {
     }
 }
 
-/// The pair that starts at `start`: key, value, where it ends, and whether a value was kept as it is written because its
-/// escapes are none that are known.
-fn pair(record: &[u8], start: usize) -> Result<(&[u8], Option<Cow<'_, [u8]>>, usize, bool), Reject> {
+/// A pair as it stands on a line.
+struct Found<'a> {
+    key: &'a [u8],
+    value: Option<Cow<'a, [u8]>>,
+    /// Where it ends.
+    end: usize,
+    /// Whether the value was kept as it is written, because its escapes are none that are known.
+    is_kept: bool,
+}
+
+/// The pair that starts at `start`.
+fn pair(record: &[u8], start: usize) -> Result<Found<'_>, Reject> {
     let rest = &record[start..];
     let key_end = rest.iter().position(|byte| *byte <= b' ' || matches!(byte, b'=' | b'"')).unwrap_or(rest.len());
     let at = start + key_end;
@@ -146,14 +155,14 @@ fn pair(record: &[u8], start: usize) -> Result<(&[u8], Option<Cow<'_, [u8]>>, us
         Some(b'"') => return Err(Reject::new(at, "a quote stands where a key or a space should")),
         Some(b'=') if key.is_empty() => return Err(Reject::new(at, "a value has no key")),
         Some(b'=') => {}
-        _ => return Ok((key, None, at, false)),
+        _ => return Ok(Found { key, value: None, end: at, is_kept: false }),
     }
     if record.get(at + 1) != Some(&b'"') {
         let value = &record[at + 1..];
         let end = value.iter().position(|byte| *byte <= b' ').unwrap_or(value.len());
         return match memchr(b'"', &value[..end]) {
             Some(quote) => Err(Reject::new(at + 1 + quote, "a quote stands inside a value that is not quoted")),
-            None => Ok((key, Some(Cow::Borrowed(&value[..end])), at + 1 + end, false)),
+            None => Ok(Found { key, value: Some(Cow::Borrowed(&value[..end])), end: at + 1 + end, is_kept: false }),
         };
     }
     let end = quoted_end(record, at + 1).ok_or_else(|| Reject::new(at + 1, "a quoted value has no end"))?;
@@ -162,7 +171,7 @@ fn pair(record: &[u8], start: usize) -> Result<(&[u8], Option<Cow<'_, [u8]>>, us
         Err(_) => (Cow::Borrowed(&record[at + 2..end - 1]), true),
     };
     match record.get(end) {
-        None | Some(..=b' ') => Ok((key, Some(value), end, is_kept)),
+        None | Some(..=b' ') => Ok(Found { key, value: Some(value), end, is_kept }),
         Some(_) => Err(Reject::new(end, "no space follows a quoted value")),
     }
 }

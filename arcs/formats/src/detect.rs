@@ -132,7 +132,10 @@ mod tests {
         }
         others.sort();
         others.dedup();
-        expect_test::expect!["logback as log4j"].assert_eq(&others.join("\n"));
+        expect_test::expect![[r#"
+            cri as syslog-3164
+            fluentd as syslog-3164
+            logback as log4j"#]].assert_eq(&others.join("\n"));
     }
 
     #[test]

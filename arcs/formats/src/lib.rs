@@ -11,5 +11,7 @@ pub mod decode;
 pub mod detect;
 pub mod format;
 pub mod lines;
+mod octets;
 pub mod parse;
 pub mod reject;
+mod streams;

@@ -7,6 +7,7 @@ use std::io::{self, Read};
 use memchr::{memchr, memchr_iter, memrchr, memrchr_iter};
 
 use crate::format::{Framing, Grammar};
+use crate::{octets, streams};
 
 /// Bytes of a line that is too long, or of what stands before a failure, that are kept.
 pub const KEPT_BYTES_MAX: usize = 64 * 1024;
@@ -115,7 +116,9 @@ impl<'g, R: Read> Pieces<'g, R> {
         }
         match self.grammar.framing() {
             Framing::Lines => after_newline(),
-            Framing::Records => {
+            Framing::Octets if octets::starts(text) => octets::last_end(text),
+            Framing::Streams => streams::last_cut(self.grammar, text),
+            Framing::Records | Framing::Octets => {
                 // The last line that is whole and starts a record: what comes before it is whole as well.
                 let mut end = memrchr(b'\n', text)?;
                 memrchr_iter(b'\n', &text[..end]).map(|newline| newline + 1).find(|start| {
@@ -362,8 +365,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn however_it_arrives_the_pieces_are_the_same(text in "[ab \"\n]{0,80}", step in 1usize..9, fails: bool) {
-            for framing in [Framing::Lines, Framing::Records, Framing::Quoted] {
+        fn however_it_arrives_the_pieces_are_the_same(text in "([ab \"\n]|3 <a){0,40}", step in 1usize..9, fails: bool) {
+            for framing in [Framing::Lines, Framing::Records, Framing::Quoted, Framing::Octets] {
                 let cut = |step| pieces(&Lettered(framing), text.as_bytes(), step, fails, SMALL);
                 prop_assert_eq!(cut(step), cut(1000));
             }

@@ -9,7 +9,9 @@ use memchr::{memchr_iter, memchr2_iter};
 
 use crate::columns::{Cell, Columns, Kind, Row};
 use crate::format::{Framing, Grammar, Headers, Layout, Parsed as Shape, Reject, Scope, time_column};
+use crate::octets;
 use crate::reject::{self, Rejected};
+use crate::streams;
 
 /// Bytes of a typical line, to make room for rows.
 const LINE_BYTES_TYPICAL: usize = 400;
@@ -25,6 +27,9 @@ const MARKS: &str = "recoveredcut";
 
 /// Why a record is a reject whatever the format.
 pub const TOO_LONG: &str = "the line is longer than the limit";
+
+/// Why a frame is a reject that says it is longer than what is there.
+const CUT_FRAME: &str = "the frame is longer than what is left of the object";
 
 /// A stretch of one object.
 #[derive(Debug)]
@@ -92,7 +97,7 @@ pub struct LineAt {
 pub fn parse(grammar: &dyn Grammar, block: Block, line_bytes_max: usize) -> Result<ParsedBlock, ArrowError> {
     match &block.content {
         Content::Records { is_first } => {
-            let text = Text::new(&block.text);
+            let text = Text::new(&block.text, grammar);
             let valid = text.repaired.as_ref().map(|repaired| Buffer::from_slice_ref(&repaired.text));
             let mut rows = Rows::new(grammar, &block, text.valid());
             let mut arena = MARKS.to_owned();
@@ -151,6 +156,8 @@ pub fn layout_after(grammar: &dyn Grammar, text: &[u8], is_first: bool, before: 
 pub(crate) struct Text<'a> {
     raw: &'a [u8],
     repaired: Option<Repaired>,
+    /// Where frames lie in the valid text, and whether all of each is there; none where records are lines.
+    frames: Option<Vec<(u32, u32, bool)>>,
 }
 
 /// Text made valid UTF-8.
@@ -160,12 +167,27 @@ struct Repaired {
     lines: Vec<bool>,
     /// Where each line starts and ends in the raw text.
     raw: Vec<(u32, u32)>,
+    /// Where it does in the repaired text.
+    valid: Vec<(u32, u32)>,
 }
 
 impl<'a> Text<'a> {
-    pub(crate) fn new(raw: &'a [u8]) -> Text<'a> {
-        // A line break is one byte in UTF-8 as in what is not, so lines of the repaired text are those of the text.
-        Text { raw, repaired: std::str::from_utf8(raw).err().map(|_| repair(raw)) }
+    pub(crate) fn new(raw: &'a [u8], grammar: &dyn Grammar) -> Text<'a> {
+        let is_valid = std::str::from_utf8(raw).is_ok();
+        if grammar.framing() != Framing::Octets || !octets::starts(raw) {
+            // A line break is one byte in UTF-8 as in what is not, so lines of the repaired text are those of the text.
+            let lines = || line_ends(raw).scan(0, |start, end| Some((std::mem::replace(start, end + 1), end)));
+            return Text { raw, repaired: (!is_valid).then(|| repair(raw, lines())), frames: None };
+        }
+        let mut frames: Vec<_> = octets::frames(raw).map(|frame| (frame.start as u32, frame.end as u32, frame.is_whole)).collect();
+        let repaired = (!is_valid).then(|| repair(raw, frames.iter().map(|(start, end, _)| (*start as usize, *end as usize))));
+        if let Some(repaired) = &repaired {
+            // Lengths are those of the raw bytes: repaired frames lie elsewhere.
+            for (frame, valid) in frames.iter_mut().zip(&repaired.valid) {
+                (frame.0, frame.1) = *valid;
+            }
+        }
+        Text { raw, repaired, frames: Some(frames) }
     }
 
     /// The valid text.
@@ -186,20 +208,22 @@ impl<'a> Text<'a> {
     }
 }
 
-fn repair(text: &[u8]) -> Repaired {
-    let (mut out, mut lines, mut raw) = (Vec::with_capacity(text.len() + text.len() / 8), Vec::new(), Vec::new());
-    let mut start = 0;
-    for end in line_ends(text) {
+/// Repairs lines, or frames, one by one.
+fn repair(text: &[u8], lines: impl Iterator<Item = (usize, usize)>) -> Repaired {
+    let out = Vec::with_capacity(text.len() + text.len() / 8);
+    let mut repaired = Repaired { text: out, lines: Vec::new(), raw: Vec::new(), valid: Vec::new() };
+    for (start, end) in lines {
         let line = String::from_utf8_lossy(&text[start..end]);
-        lines.push(matches!(line, std::borrow::Cow::Owned(_)));
-        raw.push((start as u32, end as u32));
-        out.extend_from_slice(line.as_bytes());
+        repaired.lines.push(matches!(line, std::borrow::Cow::Owned(_)));
+        repaired.raw.push((start as u32, end as u32));
+        let from = repaired.text.len() as u32;
+        repaired.text.extend_from_slice(line.as_bytes());
+        repaired.valid.push((from, repaired.text.len() as u32));
         if end < text.len() {
-            out.push(b'\n');
+            repaired.text.push(b'\n');
         }
-        start = end + 1;
     }
-    Repaired { text: out, lines, raw }
+    repaired
 }
 
 /// Where lines end: their newlines, and the end of a last line without one.
@@ -220,6 +244,8 @@ pub(crate) struct Found {
     pub end: u32,
     /// Where it starts and ends in the raw text.
     pub raw: (u32, u32),
+    /// Whether another record ends on its first line.
+    pub is_shared: bool,
 }
 
 /// Is told what a walk finds, in order.
@@ -251,7 +277,9 @@ pub(crate) fn walk(
     let mut walk = Walk { grammar, text, valid, layout, is_first, arrived, line_bytes_max, row, number: 0, record: None, visit };
     match grammar.framing() {
         Framing::Lines => walk.lines(line_ends(valid)),
-        Framing::Records => walk.records(),
+        Framing::Octets if text.frames.is_some() => walk.frames(),
+        Framing::Streams => walk.streams(),
+        Framing::Records | Framing::Octets => walk.records(),
         Framing::Quoted => walk.quoted(),
     }
 }
@@ -338,20 +366,21 @@ impl<V: Visit> Walk<'_, V> {
             self.number += 1;
             if bytes.trim_ascii().is_empty() {
                 blank.push(line);
-            } else if self.record.is_some() && !self.grammar.is_start(bytes) {
-                if let Some(record) = &mut self.record {
-                    (record.end, record.lines) = (end, record.lines + 1 + blank.len() as u32);
-                }
+                continue;
+            }
+            let is_start = self.grammar.is_start(bytes);
+            if let Some(record) = self.record.as_mut().filter(|_| !is_start) {
+                (record.end, record.lines) = (end, record.lines + 1 + blank.len() as u32);
                 blank.clear();
+                continue;
+            }
+            self.end_record();
+            blank.drain(..).for_each(|line| self.line(line));
+            if self.is_header(bytes, line.line) {
+                let found = self.found(line);
+                self.visit.header(&found);
             } else {
-                self.end_record();
-                blank.drain(..).for_each(|line| self.line(line));
-                if self.is_header(bytes, line.line) {
-                    let found = self.found(line);
-                    self.visit.header(&found);
-                    continue;
-                }
-                self.record = Some(Open { is_orphan: !self.grammar.is_start(bytes), ..line });
+                self.record = Some(Open { is_orphan: !is_start, ..line });
             }
         }
         self.end_record();
@@ -362,6 +391,52 @@ impl<V: Visit> Walk<'_, V> {
         if let Some(record) = self.record.take() {
             let found = self.found(record);
             self.read(&found, record.is_orphan);
+        }
+    }
+
+    /// Frames, each counted as a line.
+    fn frames(&mut self) {
+        for (start, end, is_whole) in self.text.frames.iter().flatten().copied() {
+            let frame = Open { line: self.number, lines: 1, start: start as usize, end: end as usize, is_orphan: false };
+            match is_whole {
+                true => self.line(frame),
+                false => {
+                    let found = self.found(frame);
+                    self.visit.reject(&found, Reject::new(0, CUT_FRAME));
+                }
+            }
+            self.number += 1;
+        }
+    }
+
+    /// Records of streams, in the order of their first lines. One has the raw bytes from its first line to its last, those
+    /// of other streams between them included.
+    fn streams(&mut self) {
+        let valid = self.valid;
+        for record in streams::records(self.grammar, valid, line_ends(valid)) {
+            let (start, end) = (record.start as u32, record.end as u32);
+            let (raw_start, raw_end, is_repaired) = self.text.raw_of((record.first, record.last), start, end);
+            let found = Found { line: record.first, lines: record.lines, start, end, raw: (raw_start, raw_end), is_shared: false };
+            let text = record.text(valid);
+            if text.trim_ascii().is_empty() {
+                self.visit.blank(&found);
+                continue;
+            }
+            if text.len() > self.line_bytes_max {
+                self.visit.reject(&found, Reject::new(0, TOO_LONG));
+                continue;
+            }
+            let scope = Scope { layout: None, arrived: self.arrived, origin: record.origin };
+            self.row.clear();
+            let read = match record.is_orphan {
+                false => self.grammar.read(text, &scope, &mut self.row),
+                true => self.grammar.read_orphan(text, &scope, &mut self.row),
+            };
+            match read {
+                Ok(Shape::Header) => self.visit.header(&found),
+                Ok(shape) => self.visit.row(&found, &self.row, mark(if record.is_cut { Shape::Cut } else { shape }, is_repaired)),
+                Err(reject) => self.visit.reject(&found, reject),
+            }
         }
     }
 
@@ -392,7 +467,7 @@ impl<V: Visit> Walk<'_, V> {
         let (start, end) = (open.start as u32, open.end as u32);
         let last = open.line + open.lines - 1;
         let (raw_start, raw_end, _) = self.text.raw_of((open.line, last), start, end);
-        Found { line: open.line, lines: open.lines, start, end: end - carriage, raw: (raw_start, raw_end - carriage) }
+        Found { line: open.line, lines: open.lines, start, end: end - carriage, raw: (raw_start, raw_end - carriage), is_shared: false }
     }
 
     #[inline]
@@ -400,8 +475,17 @@ impl<V: Visit> Walk<'_, V> {
         if (found.raw.1 - found.raw.0) as usize > self.line_bytes_max {
             return self.visit.reject(found, Reject::new(0, TOO_LONG));
         }
+        let mut found = *found;
+        while let Some(rest) = self.read_one(&found, is_orphan) {
+            found = rest;
+        }
+    }
+
+    /// Reads a record; gives what is left of it where another one follows.
+    #[inline]
+    fn read_one(&mut self, found: &Found, is_orphan: bool) -> Option<Found> {
         let record = &self.valid[found.start as usize..found.end as usize];
-        let scope = Scope { layout: self.layout.as_ref(), arrived: self.arrived };
+        let scope = Scope { layout: self.layout.as_ref(), arrived: self.arrived, origin: None };
         self.row.clear();
         let read = match is_orphan {
             false => self.grammar.read(record, &scope, &mut self.row),
@@ -409,11 +493,36 @@ impl<V: Visit> Walk<'_, V> {
         };
         match read {
             Ok(Shape::Header) => self.visit.header(found),
-            Ok(shape) => {
-                let (_, _, repaired) = self.text.raw_of((found.line, found.line + found.lines - 1), 0, 0);
-                self.visit.row(found, &self.row, mark(shape, repaired));
+            Ok(Shape::Followed(at)) if at > 0 && at < record.len() => {
+                let (found, rest) = self.divide(found, at);
+                self.row_of(&found, Shape::Row);
+                return Some(rest);
             }
+            Ok(shape) => self.row_of(found, shape),
             Err(reject) => self.visit.reject(found, reject),
+        }
+        None
+    }
+
+    #[inline]
+    fn row_of(&mut self, found: &Found, shape: Shape) {
+        let (_, _, repaired) = self.text.raw_of((found.line, found.line + found.lines - 1), 0, 0);
+        self.visit.row(found, &self.row, mark(shape, repaired));
+    }
+
+    /// A record in two: up to the one that starts at byte `at` of it, and that.
+    fn divide(&self, found: &Found, at: usize) -> (Found, Found) {
+        let before = &self.valid[found.start as usize..found.start as usize + at];
+        let end = before.trim_ascii_end().len();
+        let newlines = memchr_iter(b'\n', before).count() as u32;
+        let is_shared = memchr_iter(b'\n', &before[end..]).count() == 0;
+        let (middle, end) = (found.start + at as u32, found.start + end as u32);
+        let first = Found { lines: newlines + u32::from(is_shared), end, ..*found };
+        let rest = Found { line: found.line + newlines, lines: found.lines - newlines, start: middle, is_shared, ..*found };
+        // Where bytes were repaired, a record has the raw bytes of all that share its lines.
+        match self.text.repaired {
+            None => (Found { raw: (first.start, first.end), ..first }, Found { raw: (rest.start, found.raw.1), ..rest }),
+            Some(_) => (first, rest),
         }
     }
 }
@@ -462,7 +571,8 @@ impl<'a> Rows<'a> {
     }
 
     fn count(&mut self, found: &Found) {
-        self.counts.lines += u64::from(found.lines);
+        self.counts.lines += u64::from(found.lines) - u64::from(found.is_shared);
+        self.counts.shared += u64::from(found.is_shared);
         self.counts.continuation += u64::from(found.lines - 1);
     }
 

@@ -72,7 +72,7 @@ impl<'g> Explainer<'g> {
 
     /// Reads the records of the next piece, which are whole.
     pub fn explain(&mut self, piece: &[u8]) -> Vec<Explained> {
-        let text = Text::new(piece);
+        let text = Text::new(piece, self.grammar);
         let mut shown = Shown { grammar: self.grammar, text: text.valid(), first_line: self.lines + 1, found: Vec::new() };
         let (layout, arrived) = (self.layout.clone(), self.arrived);
         walk(self.grammar, &text, layout, self.is_first, arrived, usize::MAX, &mut String::new(), &mut shown);

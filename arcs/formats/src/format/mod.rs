@@ -10,11 +10,15 @@ mod app;
 mod clb;
 mod clock;
 mod cloudfront;
+mod cri;
 mod elb;
 mod explain;
 mod fields;
+mod fluentd;
 mod header;
 mod java_time;
+mod json;
+mod json_columns;
 mod json_fields;
 mod json_record;
 mod layout_words;
@@ -31,6 +35,9 @@ mod s3_access;
 #[cfg(test)]
 mod shown;
 mod strftime;
+mod syslog;
+mod syslog_3164;
+mod syslog_5424;
 mod template;
 mod time;
 mod trace;
@@ -60,6 +67,9 @@ pub static FORMATS: &[&Format] = &[
     &apache_common::FORMAT,
     &clb::FORMAT,
     &cloudfront::FORMAT,
+    &cri::FORMAT,
+    &fluentd::FORMAT,
+    &json::FORMAT,
     &log4j::FORMAT,
     &logback::FORMAT,
     &logfmt::FORMAT,
@@ -67,6 +77,8 @@ pub static FORMATS: &[&Format] = &[
     &python::FORMAT,
     &route53_resolver::FORMAT,
     &s3_access::FORMAT,
+    &syslog_3164::FORMAT,
+    &syslog_5424::FORMAT,
     &vpc_flow::FORMAT,
     &waf::FORMAT,
 ];
@@ -128,6 +140,11 @@ pub trait Grammar: Debug + Send + Sync {
         true
     }
 
+    /// Takes a line apart that holds a piece of a stream, for [`Framing::Streams`].
+    fn part<'a>(&self, _line: &'a [u8]) -> Option<Part<'a>> {
+        None
+    }
+
     /// Which lines are header lines.
     fn headers(&self) -> Headers {
         Headers::None
@@ -166,6 +183,32 @@ pub enum Framing {
     Records,
     /// A line is a record, but for newlines between double quotes (RFC 4180).
     Quoted,
+    /// Frames that say how long they are (RFC 6587), if the text starts with one; otherwise as [`Framing::Records`]. A
+    /// frame counts as a line.
+    Octets,
+    /// Lines of several streams between each other, as [`Grammar::part`] takes them apart: in each stream, a record starts
+    /// at a text that [`Grammar::is_start`] and goes on over those that do not.
+    Streams,
+}
+
+/// A line that holds a piece of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part<'a> {
+    /// The stream, and when the piece was written.
+    pub origin: Origin,
+    /// Whether the text goes on in the stream's next piece.
+    pub is_partial: bool,
+    /// The text, without its newline.
+    pub text: Cow<'a, [u8]>,
+}
+
+/// Where a record of a stream comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The stream: 0 or 1.
+    pub stream: usize,
+    /// When its first line was written, in microseconds since 1970 UTC.
+    pub micros: i64,
 }
 
 /// Which lines are header lines. They are no rows and are counted apart.
@@ -189,6 +232,8 @@ pub struct Scope<'a> {
     pub layout: Option<&'a Layout>,
     /// When its object arrived, in microseconds since 1970 UTC, for times without a year; 0 where nobody knows.
     pub arrived: i64,
+    /// Where the record comes from, for [`Framing::Streams`].
+    pub origin: Option<Origin>,
 }
 
 /// A column of a format.
@@ -240,6 +285,8 @@ pub enum Parsed {
     Recovered,
     /// A row of a record that is not whole: its start or its end is in no line of this object.
     Cut,
+    /// A row, by the plain reading, that ends before the record does: another record starts at this byte of it.
+    Followed(usize),
     /// No data: a header line, or a record of another kind that belongs to the format.
     Header,
 }
@@ -295,7 +342,7 @@ mod tests {
     use serde_json::Value;
 
     /// Files of the folder that are no format.
-    const MACHINERY: [&str; 25] = [
+    const MACHINERY: &[&str] = &[
         "mod",
         "apache-log-format",
         "app",
@@ -305,6 +352,7 @@ mod tests {
         "fields",
         "header",
         "java-time",
+        "json-columns",
         "json-fields",
         "json-record",
         "layout-words",
@@ -313,6 +361,7 @@ mod tests {
         "pattern",
         "shown",
         "strftime",
+        "syslog",
         "template",
         "time",
         "trace",
@@ -372,6 +421,23 @@ mod tests {
         fn no_bytes_panic(text in proptest::collection::vec(any::<u8>(), 0..300)) {
             for (_, _, grammar) in grammars() {
                 let _ = explain_all(grammar.as_ref(), &text, 0);
+            }
+        }
+
+        #[test]
+        fn every_line_is_counted(lines in proptest::collection::vec((0usize..100, 0usize..3), 0..12)) {
+            for (_, example, grammar) in grammars() {
+                let known: Vec<&str> = example.text.split_inclusive('\n').collect();
+                let line = |(n, kind): &(usize, usize)| match kind {
+                    0 => "{} {\"a\":\n1} rubbish\n",
+                    1 => "\n",
+                    _ => known[n % known.len()],
+                };
+                let text: String = lines.iter().map(line).collect();
+                let counts = crate::parse::read_through(grammar.as_ref(), text.clone().into_bytes());
+                prop_assert!(counts.is_balanced(), "{counts:?}");
+                let is_framed = grammar.framing() == Framing::Octets || grammar.framing() == Framing::Quoted;
+                prop_assert!(is_framed || counts.lines == text.lines().count() as u64, "{counts:?} {text:?}");
             }
         }
 

@@ -43,6 +43,8 @@ impl Step {
 pub(super) enum Part {
     /// This text.
     Literal(Vec<u8>),
+    /// This text, ready to be searched; made of a literal when the pattern is complete.
+    Found(Box<Search>),
     /// A time.
     Clock(Clock),
     /// A level: a word.
@@ -63,6 +65,14 @@ pub(super) enum Part {
     Spaces,
     /// So many steps that come next may be left out together.
     Maybe(usize),
+}
+
+/// A text and searchers for it, from either end.
+#[derive(Debug)]
+pub(super) struct Search {
+    text: Vec<u8>,
+    first: memmem::Finder<'static>,
+    last: memmem::FinderRev<'static>,
 }
 
 /// Where a text goes.
@@ -152,8 +162,16 @@ impl Pattern {
             return Err(Problem::new(option, format!("must have between 1 and {STEPS_MAX} parts")));
         }
         check(&steps, option)?;
+        let anchor = anchor(&steps);
+        for step in &mut steps {
+            if let Part::Literal(text) = &mut step.part {
+                let text = std::mem::take(text);
+                let (first, last) = (memmem::Finder::new(&text).into_owned(), memmem::FinderRev::new(&text).into_owned());
+                step.part = Part::Found(Box::new(Search { text, first, last }));
+            }
+        }
         let has_fields = steps.iter().any(|step| matches!(&step.part, Part::Number(To::Field(_)) | Part::Text(To::Field(_) | To::Fields)));
-        Ok(Pattern { anchor: anchor(&steps), steps, has_fields, defaults })
+        Ok(Pattern { anchor, steps, has_fields, defaults })
     }
 
     /// Fits steps from `n` up to `stop`, and gives where they end.
@@ -162,6 +180,7 @@ impl Pattern {
         while n < stop && reading.tries < TRIES_MAX {
             let step = self.steps.get(n)?;
             let end = match &step.part {
+                Part::Found(search) => literal(&search.text, reading, at),
                 Part::Literal(text) => literal(text, reading, at),
                 Part::Clock(clock) => clock.read(reading.rest(at)).map(|(stamp, length)| {
                     reading.stamp = Some(stamp);
@@ -172,7 +191,7 @@ impl Pattern {
                 Part::Spaces | Part::Newline | Part::Throwable => {
                     let spaces = reading.rest(at).iter().take_while(|byte| **byte == b' ').count();
                     let next = self.steps.get(n + 1).map(|step| &step.part);
-                    let is_wanted = matches!(next, Some(Part::Literal(text)) if text.starts_with(b" "));
+                    let is_wanted = matches!(next, Some(Part::Found(search)) if search.text.starts_with(b" "));
                     Some(at + spaces.saturating_sub(usize::from(is_wanted)))
                 }
                 Part::Maybe(length) => {
@@ -397,32 +416,32 @@ fn ansi(text: &[u8]) -> usize {
     at
 }
 
-/// What may come first after a text.
-struct Follow<'a> {
-    first: &'a [u8],
-    /// Whether what comes first may be missing, so that every place must be tried.
-    is_open: bool,
-}
+/// What may come first after a text; none where what comes first may be missing, so that every place must be tried.
+#[derive(Clone, Copy)]
+struct Follow<'a>(Option<&'a Search>);
 
 impl Follow<'_> {
-    fn find(&self, text: &[u8]) -> Option<usize> {
-        if self.is_open { Some(0) } else { memmem::find(text, self.first) }
+    fn find(self, text: &[u8]) -> Option<usize> {
+        self.0.map_or(Some(0), |search| search.first.find(text))
     }
 
-    fn rfind(&self, text: &[u8]) -> Option<usize> {
-        if self.is_open { (!text.is_empty()).then_some(text.len()) } else { memmem::rfind(text, self.first) }
+    fn rfind(self, text: &[u8]) -> Option<usize> {
+        match self.0 {
+            Some(search) => search.last.rfind(text),
+            None => (!text.is_empty()).then_some(text.len()),
+        }
     }
 
     /// How far the next place to try may reach into this one.
-    fn overlap(&self) -> usize {
-        self.first.len().saturating_sub(1)
+    fn overlap(self) -> usize {
+        self.0.map_or(0, |search| search.text.len().saturating_sub(1))
     }
 }
 
 fn follow(steps: &[Step], n: usize) -> Follow<'_> {
     match steps.get(n).map(|step| &step.part) {
-        Some(Part::Literal(text)) => Follow { first: text, is_open: false },
-        _ => Follow { first: b"", is_open: true },
+        Some(Part::Found(search)) => Follow(Some(search)),
+        _ => Follow(None),
     }
 }
 
@@ -433,10 +452,9 @@ fn check(steps: &[Step], option: &str) -> Result<(), Problem> {
         let next = steps[n + 1..].iter().find(|step| !matches!(step.part, Part::Ansi | Part::Spaces | Part::Maybe(_)));
         let is_fixed = step.least > 0 && (step.least == step.most || !is_text(step));
         let is_fluid = is_text(step) || matches!(step.part, Part::Level | Part::Number(_)) && next.is_some_and(is_text);
-        if let (true, false, Some(next)) = (is_fluid, is_fixed, next) {
-            if !matches!(next.part, Part::Literal(_)) {
-                return Err(Problem::new(option, format!("nothing tells where `{}` ends and `{}` begins", step.source, next.source)));
-            }
+        let unmarked = next.filter(|next| is_fluid && !is_fixed && !matches!(next.part, Part::Literal(_)));
+        if let Some(next) = unmarked {
+            return Err(Problem::new(option, format!("nothing tells where `{}` ends and `{}` begins", step.source, next.source)));
         }
     }
     match steps.iter().filter(|step| matches!(step.part, Part::Message)).count() {

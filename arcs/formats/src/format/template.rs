@@ -41,7 +41,7 @@ pub(super) fn write(text: &str, out: &mut String) -> bool {
     while let Some(byte) = shape.bytes.get(shape.at) {
         match CLASSES[*byte as usize] {
             Class::Other => shape.at += 1,
-            Class::Word => shape.word(),
+            Class::Word(_) => shape.word(),
             Class::Quote => shape.quote(*byte),
             Class::Slash => shape.path(),
         }
@@ -53,10 +53,15 @@ pub(super) fn write(text: &str, out: &mut String) -> bool {
     true
 }
 
+/// Kinds of letters of words, to be united.
+const DIGIT: u8 = 1;
+const HEX_LETTER: u8 = 2;
+const OTHER_LETTER: u8 = 4;
+
 #[derive(Clone, Copy)]
 enum Class {
     Other,
-    Word,
+    Word(u8),
     Quote,
     Slash,
 }
@@ -66,9 +71,12 @@ static CLASSES: [Class; 256] = {
     let mut classes = [Class::Other; 256];
     let mut byte = 0;
     while byte < 256 {
-        if (byte as u8).is_ascii_alphanumeric() || byte >= 128 {
-            classes[byte] = Class::Word;
-        }
+        classes[byte] = match byte as u8 {
+            b'0'..=b'9' => Class::Word(DIGIT),
+            b'a'..=b'f' | b'A'..=b'F' => Class::Word(HEX_LETTER),
+            b'a'..=b'z' | b'A'..=b'Z' | 128.. => Class::Word(OTHER_LETTER),
+            _ => Class::Other,
+        };
         byte += 1;
     }
     classes[b'"' as usize] = Class::Quote;
@@ -92,34 +100,36 @@ struct Shape<'a> {
 
 impl Shape<'_> {
     /// A word without digits stays as it is, unless it starts an id that has separators.
+    #[inline]
     fn word(&mut self) {
-        let start = self.at;
-        let (mut digits, mut runs, mut hex, mut was_digit, mut end) = (0, 0, 0, false, start);
-        while let Some(byte) = self.bytes.get(end).filter(|byte| matches!(CLASSES[**byte as usize], Class::Word)) {
-            let is_digit = byte.is_ascii_digit();
-            runs += usize::from(is_digit && !was_digit);
-            digits += usize::from(is_digit);
-            hex += usize::from(byte.is_ascii_hexdigit());
-            was_digit = is_digit;
+        let (start, mut end, mut kinds) = (self.at, self.at, 0);
+        while let Some(Class::Word(kind)) = self.bytes.get(end).map(|byte| CLASSES[usize::from(*byte)]) {
+            kinds |= kind;
             end += 1;
         }
         let (length, next) = (end - start, self.bytes.get(end));
+        let is_hex = kinds & OTHER_LETTER == 0;
         let joined = match next {
-            Some(b'-') if length == 8 && hex == 8 => uuid(&self.bytes[start..]),
-            Some(b':') if length <= 4 && hex == length => colons(&self.bytes[start..]),
+            Some(b'-') if length == 8 && is_hex => uuid(&self.bytes[start..]),
+            Some(b':') if length <= 4 && is_hex => colons(&self.bytes[start..]),
+            Some(b' ') if length == 3 && kinds & DIGIT == 0 => date(&self.bytes[start..]),
             _ => None,
         };
         self.at = match joined {
             Some(joined) => self.hole(start, start + joined),
-            None if digits == 0 => match (length, next) {
-                (3, Some(b' ')) => date(&self.bytes[start..]).map_or(end, |date| self.hole(start, start + date)),
-                _ => end,
-            },
-            None if digits == length => self.number(start, end),
-            None if hex == length && length >= HEX_ID_BYTES_MIN || runs >= ID_DIGIT_RUNS_MIN => self.hole(start, end),
-            None if self.bytes[start..].starts_with(b"0x") && hex + 1 == length => self.hole(start, end),
-            None => self.digits(start, end),
+            None if kinds & DIGIT == 0 => end,
+            None if kinds == DIGIT => self.number(start, end),
+            None => self.mixed(start, end, is_hex),
         };
+    }
+
+    /// A word of digits and letters: an id as a whole, or with holes for its digits.
+    fn mixed(&mut self, start: usize, end: usize, is_hex: bool) -> usize {
+        let word = &self.bytes[start..end];
+        let runs = (0..word.len()).filter(|at| word[*at].is_ascii_digit() && (*at == 0 || !word[at - 1].is_ascii_digit())).count();
+        let is_id = is_hex && word.len() >= HEX_ID_BYTES_MIN || runs >= ID_DIGIT_RUNS_MIN;
+        let is_prefixed = word.starts_with(b"0x") && word[2..].iter().all(u8::is_ascii_hexdigit);
+        if is_id || is_prefixed { self.hole(start, end) } else { self.digits(start, end) }
     }
 
     /// Digits, with what follows after points and with a sign before.

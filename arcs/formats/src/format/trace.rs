@@ -249,7 +249,7 @@ fn php<'a>(text: &'a [u8], line: Line<'a>, headers: Headers<'a>) -> Parts<'a> {
 
 /// The class that a line starts with: `a.b.C: message`, `Error [CODE]: message`, `C (message)`, alone, or after the words
 /// that runtimes put before it.
-fn class(line: &[u8]) -> Option<&[u8]> {
+pub(super) fn class(line: &[u8]) -> Option<&[u8]> {
     let name = after_prefixes(line)?;
     let end = name.iter().position(|byte| !is_class_byte(*byte)).unwrap_or(name.len());
     let is_colon = |end: usize| name[..end].ends_with(b":") && !name[..end].ends_with(b"::");

@@ -32,7 +32,8 @@ pub(super) enum Known {
 impl Zone {
     pub(super) const UTC: Zone = Zone::Fixed(0);
 
-    /// The zone of a name of the time zone database, of an offset, or of an abbreviation that means the same everywhere.
+    /// The zone of a name of the time zone database, of an offset, or of an abbreviation that is in use for one zone alone:
+    /// CST, which is America's and China's, and IST are none, so that times with them are refused and not moved by hours.
     pub(super) fn find(name: &str) -> Option<Zone> {
         let hours = |hours: i64| Some(Zone::Fixed(hours * 3_600));
         match name {
@@ -43,7 +44,7 @@ impl Zone {
             "JST" | "KST" => return hours(9),
             "EDT" => return hours(-4),
             "EST" | "CDT" => return hours(-5),
-            "CST" | "MDT" => return hours(-6),
+            "MDT" => return hours(-6),
             "MST" | "PDT" => return hours(-7),
             "PST" => return hours(-8),
             _ => {}
@@ -56,11 +57,28 @@ impl Zone {
     pub(super) fn utc_micros(self, civil: &Civil) -> Option<i64> {
         match self {
             Zone::Fixed(seconds) => civil.utc_micros(seconds),
-            Zone::Named(tz) => civil.utc_micros(0).map(|local| local - ahead(tz, local) * 1_000_000),
+            Zone::Named(_) => self.local_micros(civil.utc_micros(0)?),
         }
     }
 
-    /// The same for a time that leaves something out: the one that is closest to `arrived`. The outer `None` means that
+    /// Microseconds since 1970 UTC of what clocks of the zone show, given as microseconds since they showed 1970.
+    pub(super) fn local_micros(self, local: i64) -> Option<i64> {
+        let seconds = match self {
+            Zone::Fixed(seconds) => seconds,
+            Zone::Named(tz) => ahead(tz, local),
+        };
+        local.checked_sub(seconds * 1_000_000)
+    }
+
+    /// Microseconds since 1970 UTC of an ISO 8601 time, which is of this zone where it names none.
+    pub(super) fn iso_micros(self, text: &[u8]) -> Option<i64> {
+        // The date and the time of day are read as if in UTC, and moved to the zone where they name none.
+        let micros = super::time::iso_micros(text, 0)?;
+        let is_local = text[10..].iter().all(|byte| !matches!(byte, b'Z' | b'z' | b'+' | b'-'));
+        if is_local { self.local_micros(micros) } else { Some(micros) }
+    }
+
+    /// Those of a time that leaves something out: the one that is closest to `arrived`. The outer `None` means that
     /// there is no such time, the inner one that nobody knows when the log arrived.
     pub(super) fn closest_micros(self, civil: &Civil, known: Known, arrived: i64) -> Option<Option<i64>> {
         if known == Known::Date {
@@ -133,7 +151,7 @@ mod tests {
         assert_eq!(utc("-0330", "2026-07-01 12:00:00").as_deref(), Some("2026-07-01T15:30:00Z"));
         assert_eq!(utc("GMT+02:00", "2026-07-01 12:00:00").as_deref(), Some("2026-07-01T10:00:00Z"));
         assert_eq!(utc("PDT", "2026-02-30 12:00:00"), None);
-        assert_eq!(Zone::find("Mars/Olympus"), None);
+        assert_eq!((Zone::find("Mars/Olympus"), Zone::find("CST"), Zone::find("IST")), (None, None, None));
     }
 
     #[test]

@@ -83,7 +83,7 @@ pub struct ManifestObject {
     pub event_time_max: Option<DateTime<Utc>>,
 }
 
-/// What became of the input of a run. `lines + shared = rows + blank + header + continuation + rejected`.
+/// What became of the input of a run. `lines = rows + blank + header + continuation + rejected`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Counts {
@@ -99,8 +99,6 @@ pub struct Counts {
     pub header: u64,
     /// Lines that continue a record.
     pub continuation: u64,
-    /// Records that start on a line on which another record ends.
-    pub shared: u64,
     /// Lines that could not be read, each a row of the rejects.
     pub rejected: u64,
     /// Rows that needed more than the plain reading.
@@ -116,7 +114,7 @@ pub struct Counts {
 impl Counts {
     /// Whether every line is accounted for.
     pub fn is_balanced(&self) -> bool {
-        self.lines + self.shared == self.rows + self.blank + self.header + self.continuation + self.rejected
+        self.lines == self.rows + self.blank + self.header + self.continuation + self.rejected
     }
 }
 
@@ -128,7 +126,6 @@ impl AddAssign for Counts {
         self.blank += other.blank;
         self.header += other.header;
         self.continuation += other.continuation;
-        self.shared += other.shared;
         self.rejected += other.rejected;
         self.recovered += other.recovered;
         self.extra += other.extra;

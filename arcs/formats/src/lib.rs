@@ -9,6 +9,7 @@
 pub mod columns;
 pub mod decode;
 pub mod detect;
+mod elements;
 pub mod format;
 pub mod lines;
 mod octets;

@@ -1,11 +1,13 @@
 //! Plain bytes flow in, [`Piece`]s flow out: blocks of whole records, and what is no whole line. Memory is bounded by a
 //! block or the longest allowed line, whatever the input holds. Where blocks are cut depends on the bytes alone, never
-//! on how they arrived. A record of several lines that is longer than the limit is cut between two of them.
+//! on how they arrived. A record of several lines that is longer than the limit is cut between two of them; an element of
+//! a JSON document that is, is skipped as a line would be.
 
 use std::io::{self, Read};
 
-use memchr::{memchr, memchr_iter, memrchr, memrchr_iter};
+use memchr::{memchr_iter, memrchr, memrchr_iter};
 
+use crate::elements::{self, Open};
 use crate::format::{Framing, Grammar};
 use crate::{octets, streams};
 
@@ -44,7 +46,7 @@ pub enum Piece {
         /// Where they start.
         offset: u64,
     },
-    /// One line longer than the limit and than a block.
+    /// One line, or one element with what is before it, longer than the limit and than a block.
     Overlong {
         /// Its first [`KEPT_BYTES_MAX`] bytes.
         head: Vec<u8>,
@@ -111,10 +113,9 @@ impl<'g, R: Read> Pieces<'g, R> {
     /// Where the last whole record of a text ends; at the end of input, its last whole line.
     fn last_cut(&self, text: &[u8]) -> Option<usize> {
         let after_newline = || memrchr(b'\n', text).map(|newline| newline + 1);
-        if self.is_over() {
-            return after_newline();
-        }
         match self.grammar.framing() {
+            Framing::Elements(key) => elements::last_end(text, key),
+            _ if self.is_over() => after_newline(),
             Framing::Lines => after_newline(),
             Framing::Octets if octets::starts(text) => octets::last_end(text),
             Framing::Streams => streams::last_cut(self.grammar, text),
@@ -202,14 +203,20 @@ impl<'g, R: Read> Pieces<'g, R> {
                 return self.last(text);
             }
         }
-        match memrchr(b'\n', &text) {
-            Some(newline) => Some(self.cut(text, newline + 1)),
-            None => Some(self.skip(text)),
-        }
+        Some(match self.grammar.framing() {
+            Framing::Elements(key) => match elements::next(&text, 0, key).and_then(|element| element.open) {
+                Some(open) => self.skip(text, open),
+                None => self.lines(text),
+            },
+            _ => match memrchr(b'\n', &text) {
+                Some(newline) => self.cut(text, newline + 1),
+                None => self.skip(text, Open::Line),
+            },
+        })
     }
 
-    /// A line longer than the limit: reads past its newline, keeping its start alone.
-    fn skip(&mut self, mut head: Vec<u8>) -> Piece {
+    /// A line or an element longer than the limit: reads past its end, keeping its start alone.
+    fn skip(&mut self, mut head: Vec<u8>, mut open: Open) -> Piece {
         let (mut bytes, offset) = (head.len() as u64, self.offset);
         head.truncate(KEPT_BYTES_MAX);
         head.shrink_to_fit();
@@ -218,19 +225,19 @@ impl<'g, R: Read> Pieces<'g, R> {
         while !self.is_over() {
             scratch.clear();
             self.fill(&mut scratch, SKIP_BYTES);
-            let end = memchr(b'\n', &scratch);
+            let end = open.end(&scratch);
             let room = KEPT_BYTES_MAX - head.len();
             head.extend_from_slice(&scratch[..end.unwrap_or(scratch.len()).min(room)]);
             if let Some(at) = end {
                 bytes += at as u64;
-                newline = 1;
-                self.carry = scratch[at + 1..].to_vec();
+                newline = usize::from(scratch.get(at) == Some(&b'\n'));
+                self.carry = scratch[at + newline..].to_vec();
                 self.done = self.done && self.carry.is_empty();
                 break;
             }
             bytes += scratch.len() as u64;
         }
-        self.offset += bytes + newline;
+        self.offset += bytes + newline as u64;
         Piece::Overlong { head, offset, bytes }
     }
 }
@@ -351,6 +358,43 @@ mod tests {
         .assert_eq(&records(b"a,\"1\n2\"\nb\n", Framing::Quoted));
     }
 
+    const ELEMENTS: Framing = Framing::Elements("Records");
+
+    #[test]
+    fn elements_stay_whole() {
+        let elements = |text: &[u8], fails| pieces(&Lettered(ELEMENTS), text, 3, fails, SMALL).join("\n");
+        expect![[r#"
+            0: "{\"Records\":[{\"a\":1},"
+            20: "{\"b\":2},"
+            28: "{\"c\":3}]"
+            36: "}""#]]
+        .assert_eq(&elements(b"{\"Records\":[{\"a\":1},{\"b\":2},{\"c\":3}]}", false));
+        expect![[r#"
+            0: "{\"a\":1}\n"
+            8: "{\"b\":2}\n""#]]
+        .assert_eq(&elements(b"{\"a\":1}\n{\"b\":2}\n", false));
+        // Longer than the limit: skipped to its end, wherever newlines are.
+        expect![[r#"
+            0: "[{\"a\":1}"
+            8: overlong 34, 34 kept
+            42: ",{\"c\":3}\n]""#]]
+        .assert_eq(&elements(b"[{\"a\":1},{\"b\":[\n\"}\",12345678901234567890]},{\"c\":3}\n]", false));
+        expect![[r#"
+            0: overlong 33, 33 kept
+            34: "{\"c\":3}""#]]
+        .assert_eq(&elements(b"[rubbish without any end in sight\n{\"c\":3}", false));
+        expect![[r#"
+            0: "{\"a\":1},"
+            8: "                     "
+            29: "                     "
+            50: "  {\"b\":2}""#]]
+        .assert_eq(&elements(b"{\"a\":1},                                            {\"b\":2}", false));
+        expect![[r#"
+            0: "{\"Records\":[{\"a\":1},"
+            20: broke after "{\"b\":""#]]
+        .assert_eq(&elements(b"{\"Records\":[{\"a\":1},{\"b\":", true));
+    }
+
     #[test]
     fn a_failure_keeps_what_came_before() {
         check(
@@ -365,22 +409,46 @@ mod tests {
 
     proptest! {
         #[test]
-        fn however_it_arrives_the_pieces_are_the_same(text in "([ab \"\n]|3 <a){0,40}", step in 1usize..9, fails: bool) {
-            for framing in [Framing::Lines, Framing::Records, Framing::Quoted, Framing::Octets] {
+        fn however_it_arrives_the_pieces_are_the_same(text in "([ab \"
+{}]|3 <a){0,40}", step in 1usize..9, fails: bool) {
+            for framing in [Framing::Lines, Framing::Records, Framing::Quoted, Framing::Octets, ELEMENTS] {
                 let cut = |step| pieces(&Lettered(framing), text.as_bytes(), step, fails, SMALL);
                 prop_assert_eq!(cut(step), cut(1000));
             }
         }
 
         #[test]
-        fn whatever_the_blocks_the_bytes_are_the_same(text in "[ab\n]{0,80}", block_bytes in 1usize..30) {
-            let mut pieces = Pieces::new(text.as_bytes(), LINES, LineLimits { block_bytes, line_bytes_max: 1000 });
-            let mut joined = Vec::new();
-            while let Some(Piece::Lines { text, offset }) = pieces.next_piece() {
-                prop_assert_eq!(offset, joined.len() as u64);
-                joined.extend(text);
+        fn whatever_the_blocks_the_bytes_are_the_same(text in "[ab\n{}\":,]{0,80}", block_bytes in 1usize..30) {
+            for grammar in [LINES, &Lettered(ELEMENTS)] {
+                let mut pieces = Pieces::new(text.as_bytes(), grammar, LineLimits { block_bytes, line_bytes_max: 1000 });
+                let mut joined = Vec::new();
+                while let Some(Piece::Lines { text, offset }) = pieces.next_piece() {
+                    prop_assert_eq!(offset, joined.len() as u64);
+                    joined.extend(text);
+                }
+                prop_assert_eq!(joined, text.as_bytes());
             }
-            prop_assert_eq!(joined, text.as_bytes());
+        }
+
+        #[test]
+        fn whatever_the_blocks_the_elements_are_the_same(
+            text in "(\\{\"Records\":\\[|\\{\"a\":1\\}|\\{\"b\":\"\\}\"\\}|[\\[\\]{},\" \na])*",
+            block_bytes in 1usize..30,
+        ) {
+            let all = |text: &[u8]| {
+                let (mut found, mut from) = (Vec::new(), 0);
+                while let Some(element) = elements::next(text, from, "Records") {
+                    found.push(String::from_utf8_lossy(&text[element.start..element.end]).into_owned());
+                    from = element.end;
+                }
+                found
+            };
+            let mut pieces = Pieces::new(text.as_bytes(), &Lettered(ELEMENTS), LineLimits { block_bytes, line_bytes_max: 1000 });
+            let mut found = Vec::new();
+            while let Some(Piece::Lines { text, .. }) = pieces.next_piece() {
+                found.extend(all(&text));
+            }
+            prop_assert_eq!(found, all(text.as_bytes()));
         }
     }
 }

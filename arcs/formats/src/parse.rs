@@ -8,6 +8,7 @@ use manifests::Counts;
 use memchr::{memchr_iter, memchr2_iter};
 
 use crate::columns::{Cell, Columns, Kind, Row};
+use crate::elements;
 use crate::format::{Framing, Grammar, Headers, Layout, Parsed as Shape, Reject, Scope, time_column};
 use crate::octets;
 use crate::reject::{self, Rejected};
@@ -163,30 +164,34 @@ pub(crate) struct Text<'a> {
 /// Text made valid UTF-8.
 struct Repaired {
     text: Vec<u8>,
-    /// Which lines were changed, in order.
-    lines: Vec<bool>,
-    /// Where each line starts and ends in the raw text.
-    raw: Vec<(u32, u32)>,
-    /// Where it does in the repaired text.
-    valid: Vec<(u32, u32)>,
+    /// Where replaced bytes end, in the valid and in the raw text, in order; for frames, which are repaired one by one,
+    /// nothing.
+    changes: Vec<(u32, u32)>,
+    /// Where frames start and end in the raw text, and whether they were changed.
+    frames: Vec<(u32, u32, bool)>,
+}
+
+impl Repaired {
+    /// How many changes end up to a place of the valid text.
+    fn changes_up_to(&self, at: u32) -> usize {
+        self.changes.partition_point(|(valid, _)| *valid <= at)
+    }
+
+    /// The place in the raw text.
+    fn raw(&self, at: u32) -> u32 {
+        let before = self.changes_up_to(at).checked_sub(1).and_then(|n| self.changes.get(n));
+        before.map_or(at, |(valid, raw)| raw + (at - valid))
+    }
 }
 
 impl<'a> Text<'a> {
     pub(crate) fn new(raw: &'a [u8], grammar: &dyn Grammar) -> Text<'a> {
         let is_valid = std::str::from_utf8(raw).is_ok();
         if grammar.framing() != Framing::Octets || !octets::starts(raw) {
-            // A line break is one byte in UTF-8 as in what is not, so lines of the repaired text are those of the text.
-            let lines = || line_ends(raw).scan(0, |start, end| Some((std::mem::replace(start, end + 1), end)));
-            return Text { raw, repaired: (!is_valid).then(|| repair(raw, lines())), frames: None };
+            return Text { raw, repaired: (!is_valid).then(|| repair(raw)), frames: None };
         }
         let mut frames: Vec<_> = octets::frames(raw).map(|frame| (frame.start as u32, frame.end as u32, frame.is_whole)).collect();
-        let repaired = (!is_valid).then(|| repair(raw, frames.iter().map(|(start, end, _)| (*start as usize, *end as usize))));
-        if let Some(repaired) = &repaired {
-            // Lengths are those of the raw bytes: repaired frames lie elsewhere.
-            for (frame, valid) in frames.iter_mut().zip(&repaired.valid) {
-                (frame.0, frame.1) = *valid;
-            }
-        }
+        let repaired = (!is_valid).then(|| repair_frames(raw, &mut frames));
         Text { raw, repaired, frames: Some(frames) }
     }
 
@@ -195,33 +200,47 @@ impl<'a> Text<'a> {
         self.repaired.as_ref().map_or(self.raw, |repaired| &repaired.text)
     }
 
-    /// Where lines from `first` to `last`, which lie from `start` to `end` in the valid text, lie in the raw text, and
-    /// whether one of them was changed.
+    /// Where what lies from `start` to `end` in the valid text, on these lines, lies in the raw text, and whether it was
+    /// changed.
     fn raw_of(&self, (first, last): (u32, u32), start: u32, end: u32) -> (u32, u32, bool) {
         match &self.repaired {
             None => (start, end, false),
+            Some(Repaired { frames, .. }) if !frames.is_empty() => {
+                let frames = &frames[first as usize..=last as usize];
+                (frames[0].0, frames[frames.len() - 1].1, frames.iter().any(|(_, _, is_changed)| *is_changed))
+            }
             Some(repaired) => {
-                let (first, last) = (first as usize, last as usize);
-                (repaired.raw[first].0, repaired.raw[last].1, repaired.lines[first..=last].iter().any(|changed| *changed))
+                let is_changed = repaired.changes_up_to(start) != repaired.changes_up_to(end);
+                (repaired.raw(start), repaired.raw(end), is_changed)
             }
         }
     }
 }
 
-/// Repairs lines, or frames, one by one.
-fn repair(text: &[u8], lines: impl Iterator<Item = (usize, usize)>) -> Repaired {
-    let out = Vec::with_capacity(text.len() + text.len() / 8);
-    let mut repaired = Repaired { text: out, lines: Vec::new(), raw: Vec::new(), valid: Vec::new() };
-    for (start, end) in lines {
-        let line = String::from_utf8_lossy(&text[start..end]);
-        repaired.lines.push(matches!(line, std::borrow::Cow::Owned(_)));
-        repaired.raw.push((start as u32, end as u32));
-        let from = repaired.text.len() as u32;
-        repaired.text.extend_from_slice(line.as_bytes());
-        repaired.valid.push((from, repaired.text.len() as u32));
-        if end < text.len() {
-            repaired.text.push(b'\n');
+/// Puts a replacement character in the place of bytes that are not UTF-8. None of them is ASCII, so lines stay lines.
+fn repair(text: &[u8]) -> Repaired {
+    let (mut out, mut changes, mut raw) = (Vec::with_capacity(text.len() + text.len() / 8), Vec::new(), 0);
+    for chunk in text.utf8_chunks() {
+        out.extend_from_slice(chunk.valid().as_bytes());
+        raw += chunk.valid().len() + chunk.invalid().len();
+        if !chunk.invalid().is_empty() {
+            out.extend_from_slice(char::REPLACEMENT_CHARACTER.encode_utf8(&mut [0; 4]).as_bytes());
+            changes.push((out.len() as u32, raw as u32));
         }
+    }
+    Repaired { text: out, changes, frames: Vec::new() }
+}
+
+/// The same frame by frame, since a length may end in the middle of a character; `frames` then say where they lie in the
+/// repaired text.
+fn repair_frames(text: &[u8], frames: &mut [(u32, u32, bool)]) -> Repaired {
+    let mut repaired = Repaired { text: Vec::with_capacity(text.len() + text.len() / 8), changes: Vec::new(), frames: Vec::new() };
+    for frame in frames {
+        let valid = String::from_utf8_lossy(&text[frame.0 as usize..frame.1 as usize]);
+        repaired.frames.push((frame.0, frame.1, matches!(valid, std::borrow::Cow::Owned(_))));
+        let start = repaired.text.len() as u32;
+        repaired.text.extend_from_slice(valid.as_bytes());
+        (frame.0, frame.1) = (start, repaired.text.len() as u32);
     }
     repaired
 }
@@ -244,8 +263,8 @@ pub(crate) struct Found {
     pub end: u32,
     /// Where it starts and ends in the raw text.
     pub raw: (u32, u32),
-    /// Whether another record ends on its first line.
-    pub is_shared: bool,
+    /// Whether bytes of it were no UTF-8.
+    pub is_repaired: bool,
 }
 
 /// Is told what a walk finds, in order.
@@ -274,13 +293,14 @@ pub(crate) fn walk(
 ) {
     let valid = text.valid();
     let row = Row::new(valid, arena, grammar.columns().len());
-    let mut walk = Walk { grammar, text, valid, layout, is_first, arrived, line_bytes_max, row, number: 0, record: None, visit };
+    let mut walk = Walk { grammar, text, valid, layout, is_first, arrived, line_bytes_max, row, number: 0, shared: 0, record: None, visit };
     match grammar.framing() {
         Framing::Lines => walk.lines(line_ends(valid)),
         Framing::Octets if text.frames.is_some() => walk.frames(),
         Framing::Streams => walk.streams(),
         Framing::Records | Framing::Octets => walk.records(),
         Framing::Quoted => walk.quoted(),
+        Framing::Elements(key) => walk.elements(key),
     }
 }
 
@@ -294,6 +314,8 @@ struct Walk<'a, V> {
     line_bytes_max: usize,
     row: Row<'a>,
     number: u32,
+    /// Records so far that started on a line on which another ended: each counts as a line of its own.
+    shared: u32,
     /// The record that is being put together.
     record: Option<Open>,
     visit: &'a mut V,
@@ -416,7 +438,7 @@ impl<V: Visit> Walk<'_, V> {
         for record in streams::records(self.grammar, valid, line_ends(valid)) {
             let (start, end) = (record.start as u32, record.end as u32);
             let (raw_start, raw_end, is_repaired) = self.text.raw_of((record.first, record.last), start, end);
-            let found = Found { line: record.first, lines: record.lines, start, end, raw: (raw_start, raw_end), is_shared: false };
+            let found = Found { line: record.first, lines: record.lines, start, end, raw: (raw_start, raw_end), is_repaired };
             let text = record.text(valid);
             if text.trim_ascii().is_empty() {
                 self.visit.blank(&found);
@@ -461,13 +483,23 @@ impl<V: Visit> Walk<'_, V> {
         }
     }
 
+    fn elements(&mut self, key: &str) {
+        let mut from = 0;
+        while let Some(element) = elements::next(self.valid, from, key) {
+            from = element.end;
+            self.line(Open { line: self.number, lines: 1, start: element.start, end: element.end, is_orphan: false });
+            self.number += 1;
+        }
+    }
+
     fn found(&self, open: Open) -> Found {
         let bytes = &self.valid[open.start..open.end];
         let carriage = u32::from(bytes.ends_with(b"\r"));
         let (start, end) = (open.start as u32, open.end as u32);
         let last = open.line + open.lines - 1;
-        let (raw_start, raw_end, _) = self.text.raw_of((open.line, last), start, end);
-        Found { line: open.line, lines: open.lines, start, end: end - carriage, raw: (raw_start, raw_end - carriage), is_shared: false }
+        let (raw_start, raw_end, is_repaired) = self.text.raw_of((open.line, last), start, end);
+        let raw = (raw_start, raw_end - carriage);
+        Found { line: open.line + self.shared, lines: open.lines, start, end: end - carriage, raw, is_repaired }
     }
 
     #[inline]
@@ -494,7 +526,8 @@ impl<V: Visit> Walk<'_, V> {
         match read {
             Ok(Shape::Header) => self.visit.header(found),
             Ok(Shape::Followed(at)) if at > 0 && at < record.len() => {
-                let (found, rest) = self.divide(found, at);
+                let (whole, (found, rest)) = (found, self.divide(found, at));
+                self.shared += found.lines + rest.lines - whole.lines;
                 self.row_of(&found, Shape::Row);
                 return Some(rest);
             }
@@ -506,19 +539,19 @@ impl<V: Visit> Walk<'_, V> {
 
     #[inline]
     fn row_of(&mut self, found: &Found, shape: Shape) {
-        let (_, _, repaired) = self.text.raw_of((found.line, found.line + found.lines - 1), 0, 0);
-        self.visit.row(found, &self.row, mark(shape, repaired));
+        self.visit.row(found, &self.row, mark(shape, found.is_repaired));
     }
 
-    /// A record in two: up to the one that starts at byte `at` of it, and that.
+    /// A record in two: up to the one that starts at byte `at` of it, and that. Both have the line that they share.
     fn divide(&self, found: &Found, at: usize) -> (Found, Found) {
         let before = &self.valid[found.start as usize..found.start as usize + at];
         let end = before.trim_ascii_end().len();
         let newlines = memchr_iter(b'\n', before).count() as u32;
-        let is_shared = memchr_iter(b'\n', &before[end..]).count() == 0;
+        let is_shared = !before[end..].contains(&b'\n');
         let (middle, end) = (found.start + at as u32, found.start + end as u32);
-        let first = Found { lines: newlines + u32::from(is_shared), end, ..*found };
-        let rest = Found { line: found.line + newlines, lines: found.lines - newlines, start: middle, is_shared, ..*found };
+        let lines = newlines + u32::from(is_shared);
+        let first = Found { lines, end, ..*found };
+        let rest = Found { line: found.line + lines, lines: found.lines - newlines, start: middle, ..*found };
         // Where bytes were repaired, a record has the raw bytes of all that share its lines.
         match self.text.repaired {
             None => (Found { raw: (first.start, first.end), ..first }, Found { raw: (rest.start, found.raw.1), ..rest }),
@@ -571,8 +604,7 @@ impl<'a> Rows<'a> {
     }
 
     fn count(&mut self, found: &Found) {
-        self.counts.lines += u64::from(found.lines) - u64::from(found.is_shared);
-        self.counts.shared += u64::from(found.is_shared);
+        self.counts.lines += u64::from(found.lines);
         self.counts.continuation += u64::from(found.lines - 1);
     }
 
@@ -626,5 +658,76 @@ impl Visit for Rows<'_> {
         let byte_offset = self.offset + start as u64;
         let rejected = Rejected { raw: (start, end), raw_bytes: (end - start) as u64, reason: &reject.reason, byte_offset };
         reject::append(&mut self.rejects, rejected, self.raw, &mut self.reject_arena);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lines::{LineLimits, Piece, Pieces};
+    use proptest::prelude::*;
+    use serde_json::json;
+    use std::sync::Arc;
+
+    fn parsed(grammar: &dyn Grammar, text: &[u8]) -> ParsedBlock {
+        let content = Content::Records { is_first: true };
+        let block = Block { text: Buffer::from_slice_ref(text), offset: 0, content, layout: None, arrived: 0 };
+        parse(grammar, block, usize::MAX).unwrap()
+    }
+
+    fn cloudtrail() -> Arc<dyn Grammar> {
+        crate::format::compile(&json!("cloudtrail")).unwrap()
+    }
+
+    const EVENT: &[u8] = br#"{"eventTime":"2026-02-06T00:00:38Z","eventName":"#;
+
+    /// An event with this name.
+    fn event(name: &[u8]) -> Vec<u8> {
+        [EVENT, b"\"", name, b"\"}"].concat()
+    }
+
+    #[test]
+    fn raw_text_is_found_again_where_it_was_repaired() {
+        let events = [event(b"A"), event(b"\xff\xfeB\xe2\x82"), event(b"\xe4"), b"{}".to_vec(), event(b"C")];
+        let text = [b"{\"Records\":[\xff\n".to_vec(), events.join(&b", "[..]), b"]}".to_vec()].concat();
+        let block = parsed(cloudtrail().as_ref(), &text);
+        let raw: Vec<&[u8]> = block.row_lines.iter().map(|line| &text[line.start as usize..line.end as usize]).collect();
+        assert_eq!(raw, [&events[0], &events[1], &events[2], &events[4]]);
+        assert_eq!(block.row_lines.iter().map(|line| line.number).collect::<Vec<_>>(), [1, 2, 3, 5]);
+        assert_eq!((block.counts.rows, block.counts.recovered, block.counts.rejected, block.counts.lines), (4, 2, 2, 6));
+        assert_eq!(block.reject_lines, [0, 4]);
+    }
+
+    #[test]
+    fn raw_lines_are_found_again_where_they_were_repaired() {
+        let line = |name: &str| format!("2 1 {name} - - - - - - - 1770336038 1770336098 - NODATA\r\n").into_bytes();
+        let mut lines = [line("a"), line("b"), line("c")];
+        lines[1][4] = 0xff;
+        let text = lines.concat();
+        let block = parsed(crate::format::compile(&json!("vpc-flow")).unwrap().as_ref(), &text);
+        let raw: Vec<&[u8]> = block.row_lines.iter().map(|line| &text[line.start as usize..line.end as usize]).collect();
+        assert_eq!(raw, lines.each_ref().map(|line| line.strip_suffix(b"\r\n").unwrap()));
+        assert_eq!(block.counts.recovered, 1);
+    }
+
+    proptest! {
+        #[test]
+        fn a_document_reads_the_same_in_blocks_of_any_size(
+            names in proptest::collection::vec("[a-c{}\\[\\], ]{0,9}", 0..9),
+            pretty: bool,
+            block_bytes in 1usize..200,
+        ) {
+            let event = |name: &String| json!({"eventTime": "2026-02-06T00:00:38Z", "eventName": name, "requestParameters": {"Records": [name]}});
+            let document = json!({"Records": names.iter().map(event).collect::<Vec<_>>()});
+            let text = if pretty { serde_json::to_string_pretty(&document).unwrap() } else { document.to_string() };
+            let grammar = cloudtrail();
+            let limits = LineLimits { block_bytes, line_bytes_max: 1 << 20 };
+            let (mut pieces, mut lines, mut rows) = (Pieces::new(text.as_bytes(), grammar.as_ref(), limits), 0, 0);
+            while let Some(Piece::Lines { text, .. }) = pieces.next_piece() {
+                let block = parsed(grammar.as_ref(), &text);
+                (lines, rows) = (lines + block.counts.lines, rows + block.counts.rows);
+            }
+            prop_assert_eq!((lines, rows), (names.len() as u64, names.len() as u64));
+        }
     }
 }

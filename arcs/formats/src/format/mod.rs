@@ -10,6 +10,7 @@ mod app;
 mod clb;
 mod clock;
 mod cloudfront;
+mod cloudtrail;
 mod cri;
 mod elb;
 mod explain;
@@ -67,6 +68,7 @@ pub static FORMATS: &[&Format] = &[
     &apache_common::FORMAT,
     &clb::FORMAT,
     &cloudfront::FORMAT,
+    &cloudtrail::FORMAT,
     &cri::FORMAT,
     &fluentd::FORMAT,
     &json::FORMAT,
@@ -186,6 +188,9 @@ pub enum Framing {
     /// Frames that say how long they are (RFC 6587), if the text starts with one; otherwise as [`Framing::Records`]. A
     /// frame counts as a line.
     Octets,
+    /// Elements of JSON documents: of the array under this key in an object, of an array, or one after the other. An
+    /// element counts as a line.
+    Elements(&'static str),
     /// Lines of several streams between each other, as [`Grammar::part`] takes them apart: in each stream, a record starts
     /// at a text that [`Grammar::is_start`] and goes on over those that do not.
     Streams,
@@ -342,35 +347,7 @@ mod tests {
     use serde_json::Value;
 
     /// Files of the folder that are no format.
-    const MACHINERY: &[&str] = &[
-        "mod",
-        "apache-log-format",
-        "app",
-        "clock",
-        "elb",
-        "explain",
-        "fields",
-        "header",
-        "java-time",
-        "json-columns",
-        "json-fields",
-        "json-record",
-        "layout-words",
-        "names",
-        "options",
-        "pattern",
-        "shown",
-        "strftime",
-        "syslog",
-        "template",
-        "time",
-        "trace",
-        "web-shown",
-        "web-template",
-        "web-time",
-        "web-value",
-        "zone",
-    ];
+    const MACHINERY: &[&str] = &["mod", "apache-log-format", "app", "clock", "elb", "explain", "fields", "header", "java-time", "json-columns", "json-fields", "json-record", "layout-words", "names", "options", "pattern", "shown", "strftime", "syslog", "template", "time", "trace", "web-shown", "web-template", "web-time", "web-value", "zone"];
 
     fn grammars() -> Vec<(&'static Format, &'static Example, Arc<dyn Grammar>)> {
         let each = |format: &'static Format| {

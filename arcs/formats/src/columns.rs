@@ -8,7 +8,9 @@
 use std::sync::Arc;
 
 use arrow_array::builder::make_view;
-use arrow_array::{ArrayRef, BinaryViewArray, BooleanArray, Float64Array, Int32Array, Int64Array, TimestampMicrosecondArray};
+use arrow_array::{
+    ArrayRef, BinaryViewArray, BooleanArray, Float64Array, Int32Array, Int64Array, TimestampMicrosecondArray, new_null_array,
+};
 use arrow_buffer::{Buffer, NullBufferBuilder, ScalarBuffer};
 use arrow_schema::{ArrowError, DataType, Field, TimeUnit};
 
@@ -64,6 +66,14 @@ impl Kind {
             Kind::Double => DataType::Float64,
             Kind::Boolean => DataType::Boolean,
             Kind::Time => DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into())),
+        }
+    }
+
+    /// The arrow type of its arrays before they are written.
+    fn array_type(self) -> DataType {
+        match self {
+            Kind::Text | Kind::Bytes => DataType::BinaryView,
+            other => other.data_type(),
         }
     }
 
@@ -251,6 +261,8 @@ struct Growing {
     kind: Kind,
     nulls: NullBufferBuilder,
     values: Values,
+    /// Nulls at the end that are counted and not yet written: formats with many columns leave most of them null.
+    missing: usize,
 }
 
 enum Values {
@@ -259,6 +271,18 @@ enum Values {
     Int64(Vec<i64>),
     Double(Vec<f64>),
     Boolean(Vec<bool>),
+}
+
+impl Values {
+    fn is_empty(&self) -> bool {
+        match self {
+            Values::Views(values) => values.is_empty(),
+            Values::Int32(values) => values.is_empty(),
+            Values::Int64(values) => values.is_empty(),
+            Values::Double(values) => values.is_empty(),
+            Values::Boolean(values) => values.is_empty(),
+        }
+    }
 }
 
 /// The place of the block and of the arena among the buffers of a text array.
@@ -276,7 +300,7 @@ impl Columns {
                 Kind::Double => Values::Double(Vec::with_capacity(rows)),
                 Kind::Boolean => Values::Boolean(Vec::with_capacity(rows)),
             };
-            Growing { kind, nulls: NullBufferBuilder::new(rows), values }
+            Growing { kind, nulls: NullBufferBuilder::new(rows), values, missing: 0 }
         };
         Columns(kinds.map(growing).collect())
     }
@@ -300,7 +324,14 @@ impl Columns {
 impl Growing {
     #[inline]
     fn append(&mut self, cell: Cell, block: &[u8], arena: &[u8]) {
-        self.nulls.append(cell != Cell::Null);
+        if cell == Cell::Null {
+            self.missing += 1;
+            return;
+        }
+        if self.missing > 0 {
+            self.write_missing();
+        }
+        self.nulls.append_non_null();
         match (&mut self.values, cell) {
             (Values::Views(views), Cell::Block { offset, .. }) => views.push(make_view(bytes(cell, block, arena), BLOCK, offset)),
             (Values::Views(views), Cell::Arena { offset, .. }) => views.push(make_view(bytes(cell, block, arena), ARENA, offset)),
@@ -316,7 +347,23 @@ impl Growing {
         }
     }
 
+    fn write_missing(&mut self) {
+        let missing = std::mem::take(&mut self.missing);
+        self.nulls.append_n_nulls(missing);
+        match &mut self.values {
+            Values::Views(values) => values.resize(values.len() + missing, 0),
+            Values::Int32(values) => values.resize(values.len() + missing, 0),
+            Values::Int64(values) => values.resize(values.len() + missing, 0),
+            Values::Double(values) => values.resize(values.len() + missing, 0.0),
+            Values::Boolean(values) => values.resize(values.len() + missing, false),
+        }
+    }
+
     fn finish(mut self, buffers: &Arc<[Buffer]>) -> Result<ArrayRef, ArrowError> {
+        if self.missing > 0 && self.values.is_empty() {
+            return Ok(new_null_array(&self.kind.array_type(), self.missing));
+        }
+        self.write_missing();
         let nulls = self.nulls.finish();
         Ok(match (self.kind, self.values) {
             (_, Values::Views(views)) => Arc::new(BinaryViewArray::try_new(ScalarBuffer::from(views), buffers.clone(), nulls)?),
@@ -372,5 +419,23 @@ mod tests {
         assert_eq!((arrays[1].as_primitive::<Int32Type>().value(0), arrays[1].is_null(1)), (7, true));
         assert_eq!(arrays[2].as_primitive::<TimestampMicrosecondType>().value(0), 1_000_000);
         assert_eq!(time_text(1_000_000), "1970-01-01T00:00:01Z");
+    }
+
+    #[test]
+    fn nulls_are_where_they_were() {
+        const KINDS: [Kind; 7] = [Kind::Text, Kind::Bytes, Kind::Int32, Kind::Int64, Kind::Double, Kind::Boolean, Kind::Time];
+        let rows = |cells: &[Cell]| {
+            let mut columns = Columns::new(KINDS.into_iter(), 0);
+            cells.iter().for_each(|cell| columns.append([*cell; 7].into_iter(), b"text", b""));
+            columns.finish(&Buffer::from_vec(b"text".to_vec()), String::new()).unwrap()
+        };
+        let (set, text) = (Cell::Int(1), Cell::Block { offset: 0, len: 4 });
+        let some = [rows(&[Cell::Null, text, Cell::Null, Cell::Null]), rows(&[Cell::Null, set, Cell::Null, Cell::Null])];
+        for (n, none) in rows(&[Cell::Null; 4]).iter().enumerate() {
+            let array = &some[usize::from(n > 1)][n];
+            assert_eq!((array.data_type(), none.data_type()), (&KINDS[n].array_type(), &KINDS[n].array_type()));
+            assert_eq!((0..4).map(|row| array.is_null(row)).collect::<Vec<_>>(), [true, false, true, true]);
+            assert_eq!((array.len(), none.len(), none.null_count()), (4, 4, 4));
+        }
     }
 }

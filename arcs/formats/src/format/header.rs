@@ -1,5 +1,7 @@
 //! Fields that a header line names: names flow in, the places of their values in a row flow out.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::columns::Row;
@@ -15,12 +17,12 @@ pub(super) enum Place {
 
 /// The places of named fields, in their order. Of fields with the same place all but the first go to `extra`.
 pub(super) fn places<'a>(names: impl Iterator<Item = &'a str>, find: impl Fn(&str) -> Option<usize>) -> Vec<Place> {
-    let mut places: Vec<Place> = Vec::new();
-    for name in names {
-        let found = find(name).map(Place::Column).filter(|place| !places.contains(place));
-        places.push(found.unwrap_or_else(|| Place::Extra(name.to_owned())));
-    }
-    places
+    let mut taken = BTreeSet::new();
+    let place = |name: &str| match find(name).filter(|column| taken.insert(*column)) {
+        Some(column) => Place::Column(column),
+        None => Place::Extra(name.to_owned()),
+    };
+    names.map(place).collect()
 }
 
 /// The fields that an option of a format lists: names between spaces or commas, each as it is or as `${name}`.

@@ -135,7 +135,8 @@ mod tests {
         let mut spill = Spill::new(folder.path().to_owned());
         let long = vec![b'x'; BUFFER_BYTES / 3];
         let mut add = |slot, number: i64, text: &[u8]| {
-            let columns: Vec<ArrayRef> = vec![Arc::new(BinaryViewArray::from_iter_values([text])), Arc::new(Int64Array::from(vec![number]))];
+            let columns: Vec<ArrayRef> =
+                vec![Arc::new(BinaryViewArray::from_iter_values([text])), Arc::new(Int64Array::from(vec![number]))];
             spill.add(slot, columns, BatchFacts { rows: 1, text_bytes: 2, times: Some((number, number)) }).unwrap();
         };
         for number in 0..10 {

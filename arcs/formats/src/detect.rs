@@ -133,9 +133,17 @@ mod tests {
         others.sort();
         others.dedup();
         expect_test::expect![[r#"
+            cloudtrail as json
             cri as syslog-3164
             fluentd as syslog-3164
-            logback as log4j"#]].assert_eq(&others.join("\n"));
+            iis-w3c as delimited
+            json as delimited
+            logback as log4j
+            nginx as apache-combined
+            route53-resolver as json
+            vpc-flow as delimited
+            waf as json"#]]
+        .assert_eq(&others.join("\n"));
     }
 
     #[test]

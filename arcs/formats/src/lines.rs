@@ -410,7 +410,7 @@ mod tests {
     proptest! {
         #[test]
         fn however_it_arrives_the_pieces_are_the_same(text in "([ab \"
-{}]|3 <a){0,40}", step in 1usize..9, fails: bool) {
+    {}]|3 <a){0,40}", step in 1usize..9, fails: bool) {
             for framing in [Framing::Lines, Framing::Records, Framing::Quoted, Framing::Octets, ELEMENTS] {
                 let cut = |step| pieces(&Lettered(framing), text.as_bytes(), step, fails, SMALL);
                 prop_assert_eq!(cut(step), cut(1000));

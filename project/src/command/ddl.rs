@@ -270,9 +270,16 @@ mod tests {
     #[test]
     fn every_format_is_a_table() {
         for format in arcs::format::FORMATS {
-            for column in columns::of_grammar(arcs::format::compile(&serde_json::json!({"name": format.name})).unwrap().as_ref(), &PartitionKey::ALL).columns {
+            for column in
+                columns::of_grammar(arcs::format::compile(&serde_json::json!({"name": format.name})).unwrap().as_ref(), &PartitionKey::ALL)
+                    .columns
+            {
                 let kind = athena_type(&column.kind);
-                assert!(["string", "binary", "int", "bigint", "double", "boolean", "timestamp"].contains(&kind.as_str()), "{} {kind}", column.name);
+                assert!(
+                    ["string", "binary", "int", "bigint", "double", "boolean", "timestamp"].contains(&kind.as_str()),
+                    "{} {kind}",
+                    column.name
+                );
                 assert!(column.meaning.chars().count() <= COMMENT_CHARACTERS_MAX, "{}: {}", column.name, column.meaning);
                 assert!(PartitionKey::find(&column.name).is_none(), "{} is a partition and a column", column.name);
             }

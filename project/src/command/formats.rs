@@ -62,7 +62,9 @@ pub fn named(name: &str, options: &[String]) -> Result<Named, Trouble> {
     let mut spec = Map::from_iter([("name".to_owned(), Value::from(name))]);
     for option in options {
         let Some((key, value)) = option.split_once('=') else {
-            return Err(Trouble::usage(format!("--format-option {option}: use KEY=VALUE")).next(format!("arc formats {name} --list-options")));
+            return Err(
+                Trouble::usage(format!("--format-option {option}: use KEY=VALUE")).next(format!("arc formats {name} --list-options"))
+            );
         };
         let kind = format.options.iter().find(|known| known.name == key).map(|known| known.kind);
         let json = || serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
@@ -91,15 +93,16 @@ fn list(output: Output) -> std::io::Result<()> {
         vec![format.name.into(), format.summary.into(), options.join(", ").into(), format.page.into()]
     };
     match output {
-        Output::Table => output::print(output, &["format", "reads"], FORMATS.iter().map(|format| row(format).into_iter().take(2).collect()).collect()),
+        Output::Table => {
+            output::print(output, &["format", "reads"], FORMATS.iter().map(|format| row(format).into_iter().take(2).collect()).collect())
+        }
         _ => output::print(output, &["format", "summary", "options", "page"], FORMATS.iter().map(row).collect()),
     }
 }
 
 fn options(format: &'static Format, context: &Context) -> std::io::Result<()> {
-    let row = |option: &arcs::format::FormatOption| -> Vec<Cell> {
-        vec![option.name.into(), option.kind.as_str().into(), option.meaning.into()]
-    };
+    let row =
+        |option: &arcs::format::FormatOption| -> Vec<Cell> { vec![option.name.into(), option.kind.as_str().into(), option.meaning.into()] };
     output::print(context.output, &["option", "type", "meaning"], format.options.iter().map(row).collect())
 }
 

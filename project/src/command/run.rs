@@ -9,8 +9,8 @@ use manifests::{ArcSpec, Lot, RunPlan, State};
 use project::Project;
 
 use super::{Context, Exit, ProjectArgs, Trouble, detect, formats, run_files};
-use crate::output::escape;
 use crate::engine::{self, Engine, Outcome, Planner, Progress, Ran};
+use crate::output::escape;
 use crate::output::{Cell, print_record};
 
 /// Arguments of `arc run`.

@@ -13,8 +13,8 @@ use futures::TryStreamExt;
 use manifests::{Counts, Located, Lot, LotUnit, ObjectStores, State};
 use object_store::ObjectStoreExt;
 
-use super::run::counted;
 use super::formats::Named;
+use super::run::counted;
 use super::{Context, Exit, Trouble};
 use crate::engine::{self, Progress};
 use crate::output::{Cell, escape, print_record};

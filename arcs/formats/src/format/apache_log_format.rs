@@ -337,7 +337,6 @@ fn timed(mut pieces: Vec<Piece>) -> Vec<Piece> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::format::web_shown::{columns, grammar, problem, sample, shown};
     use crate::format::{Outcome, explain, explain_all};
     use expect_test::{Expect, expect};

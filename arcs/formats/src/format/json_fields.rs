@@ -199,8 +199,8 @@ fn unicode(text: &[u8]) -> Option<(char, usize)> {
         u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
     };
     let first = four(text)?;
-    if let (0xd800..0xdc00, Some([b'\\', b'u', rest @ ..])) = (first, text.get(4..))
-        && let Some(second @ 0xdc00..0xe000) = four(rest)
+    if let (0xd800..0xdc00, Some([b'\\', b'u', ..])) = (first, text.get(4..))
+        && let Some(second @ 0xdc00..0xe000) = four(&text[6..])
     {
         return Some((char::from_u32(0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00))?, 10));
     }

@@ -12,21 +12,26 @@ mod clock;
 mod cloudfront;
 mod cloudtrail;
 mod cri;
+mod delimited;
 mod elb;
 mod explain;
 mod fields;
 mod fluentd;
 mod header;
+mod iis_w3c;
 mod java_time;
 mod json;
 mod json_columns;
 mod json_fields;
 mod json_record;
+mod json_text;
 mod layout_words;
 mod log4j;
 mod logback;
 mod logfmt;
 mod names;
+mod nginx;
+mod nginx_variables;
 mod nlb;
 mod options;
 mod pattern;
@@ -42,6 +47,7 @@ mod syslog_5424;
 mod template;
 mod time;
 mod trace;
+mod typed;
 mod vpc_flow;
 mod waf;
 #[cfg(test)]
@@ -70,11 +76,14 @@ pub static FORMATS: &[&Format] = &[
     &cloudfront::FORMAT,
     &cloudtrail::FORMAT,
     &cri::FORMAT,
+    &delimited::FORMAT,
     &fluentd::FORMAT,
+    &iis_w3c::FORMAT,
     &json::FORMAT,
     &log4j::FORMAT,
     &logback::FORMAT,
     &logfmt::FORMAT,
+    &nginx::FORMAT,
     &nlb::FORMAT,
     &python::FORMAT,
     &route53_resolver::FORMAT,
@@ -347,7 +356,38 @@ mod tests {
     use serde_json::Value;
 
     /// Files of the folder that are no format.
-    const MACHINERY: &[&str] = &["mod", "apache-log-format", "app", "clock", "elb", "explain", "fields", "header", "java-time", "json-columns", "json-fields", "json-record", "layout-words", "names", "options", "pattern", "shown", "strftime", "syslog", "template", "time", "trace", "web-shown", "web-template", "web-time", "web-value", "zone"];
+    const MACHINERY: &[&str] = &[
+        "mod",
+        "apache-log-format",
+        "app",
+        "clock",
+        "elb",
+        "explain",
+        "fields",
+        "header",
+        "java-time",
+        "json-columns",
+        "json-fields",
+        "json-record",
+        "json-text",
+        "layout-words",
+        "names",
+        "nginx-variables",
+        "options",
+        "pattern",
+        "shown",
+        "strftime",
+        "syslog",
+        "template",
+        "time",
+        "trace",
+        "typed",
+        "web-shown",
+        "web-template",
+        "web-time",
+        "web-value",
+        "zone",
+    ];
 
     fn grammars() -> Vec<(&'static Format, &'static Example, Arc<dyn Grammar>)> {
         let each = |format: &'static Format| {
@@ -413,7 +453,7 @@ mod tests {
                 let text: String = lines.iter().map(line).collect();
                 let counts = crate::parse::read_through(grammar.as_ref(), text.clone().into_bytes());
                 prop_assert!(counts.is_balanced(), "{counts:?}");
-                let is_framed = grammar.framing() == Framing::Octets || grammar.framing() == Framing::Quoted;
+                let is_framed = matches!(grammar.framing(), Framing::Octets | Framing::Quoted | Framing::Elements(_));
                 prop_assert!(is_framed || counts.lines == text.lines().count() as u64, "{counts:?} {text:?}");
             }
         }

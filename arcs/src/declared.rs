@@ -30,7 +30,7 @@ pub(crate) fn schema_of(declared: &Value) -> Result<SchemaRef, String> {
         Value::String(name) if name == REJECTS_SCHEMA => {
             Ok(Arc::new(Schema::new(reject_columns().iter().map(|column| column.kind.field(&column.name)).collect::<Vec<_>>())))
         }
-        Value::Object(columns) if !columns.get("name").and_then(Value::as_str).is_some_and(|name| format::find(name).is_some()) => {
+        Value::Object(columns) if columns.get("name").and_then(Value::as_str).is_none_or(|name| format::find(name).is_none()) => {
             let fields: Result<Vec<Field>, String> = columns.iter().map(|(name, kind)| field_of(name, kind)).collect();
             Ok(Arc::new(Schema::new(fields?)))
         }

@@ -25,16 +25,6 @@ impl ObjectText {
         push_quoted(&mut self.0, value);
     }
 
-    /// Adds a member whose value is a list of texts.
-    pub(super) fn add_texts<'a>(&mut self, key: &[u8], values: impl Iterator<Item = &'a [u8]>) {
-        self.add_key(key);
-        for (n, value) in values.enumerate() {
-            self.0.push(if n == 0 { '[' } else { ',' });
-            push_quoted(&mut self.0, value);
-        }
-        self.0.push(']');
-    }
-
     /// Adds a member whose value is JSON already.
     pub(super) fn add_raw(&mut self, key: &[u8], json: &str) {
         self.add_key(key);

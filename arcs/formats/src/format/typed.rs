@@ -52,15 +52,18 @@ impl Type {
     /// Sets a cell. Says whether the text reads as the type.
     #[inline]
     pub(super) fn set(&self, text: &[u8], zone_seconds: i64, column: usize, row: &mut Row<'_>) -> bool {
-        let done = match self.kind {
-            Kind::Text | Kind::Bytes => Some(row.text(column, text)),
+        match self.kind {
+            Kind::Text | Kind::Bytes => {
+                row.text(column, text);
+                return true;
+            }
             Kind::Int32 => integer(text).filter(|value| i32::try_from(*value).is_ok()).map(|value| row.int(column, value)),
             Kind::Int64 => integer(text).map(|value| row.int(column, value)),
             Kind::Double => double(text).map(|value| row.double(column, value)),
             Kind::Boolean => boolean(text).map(|value| row.boolean(column, value)),
             Kind::Time => self.format.micros(text, zone_seconds).map(|micros| row.time(column, micros)),
-        };
-        done.is_some()
+        }
+        .is_some()
     }
 
     /// What it is, for messages.

@@ -3,17 +3,22 @@
 //! row group it is appended, in order. Nothing waits: the last one to arrive does the next step.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::Field;
+use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, ArrowWriterOptions, compute_leaves};
+use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::ParquetError;
-use parquet::file::writer::SerializedFileWriter;
+use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
+use parquet::schema::types::SchemaDescPtr;
 
 use crate::error::ArcsError;
 use crate::pool::{Failure, Tasks, Urgency, lock};
+use crate::write::chunk::Chunk;
 use crate::write::stage::{FileSink, StagedFile};
 use crate::write::table::{Batch, TableSchema};
 
@@ -28,6 +33,8 @@ pub(crate) struct Encoder {
     uri: String,
     tasks: Tasks,
     failure: Arc<Failure>,
+    schema: TableSchema,
+    columns: SchemaDescPtr,
     factory: ArrowRowGroupWriterFactory,
     lanes: Vec<Mutex<Lane>>,
     file: Mutex<FileState>,
@@ -38,11 +45,52 @@ struct Lane {
     queue: VecDeque<Step>,
     is_running: bool,
     row_group: usize,
-    writers: Vec<ArrowColumnWriter>,
+    writers: Vec<ColumnWriter>,
+}
+
+/// Encodes a column of a row group.
+enum ColumnWriter {
+    Own(Box<Chunk>),
+    Arrow(ArrowColumnWriter),
+}
+
+/// An encoded column of a row group.
+enum Closed {
+    Own(Bytes, Box<ColumnCloseResult>),
+    Arrow(ArrowColumnChunk),
+}
+
+impl ColumnWriter {
+    fn write(&mut self, array: &ArrayRef) -> Result<(), ParquetError> {
+        match self {
+            ColumnWriter::Own(chunk) => chunk.write(array),
+            ColumnWriter::Arrow(writer) => {
+                // The field says how to read the array; the writer knows what the file declares.
+                let field = Field::new("", array.data_type().clone(), true);
+                compute_leaves(&field, array)?.iter().try_for_each(|leaf| writer.write(leaf))
+            }
+        }
+    }
+
+    fn close(self) -> Result<Closed, ParquetError> {
+        match self {
+            ColumnWriter::Own(chunk) => chunk.close().map(|(bytes, closed)| Closed::Own(bytes, Box::new(closed))),
+            ColumnWriter::Arrow(writer) => writer.close().map(Closed::Arrow),
+        }
+    }
+}
+
+impl Closed {
+    fn append_to<W: Write + Send>(self, row_group: &mut SerializedRowGroupWriter<'_, W>) -> Result<(), ParquetError> {
+        match self {
+            Closed::Own(bytes, closed) => row_group.append_column(&bytes, *closed),
+            Closed::Arrow(chunk) => chunk.append_to_row_group(row_group),
+        }
+    }
 }
 
 enum Step {
-    Open(Vec<ArrowColumnWriter>),
+    Open(Vec<ColumnWriter>),
     Write(Arc<Batch>),
     Close,
 }
@@ -50,7 +98,7 @@ enum Step {
 /// What lanes bring together.
 struct FileState {
     writer: Option<SerializedFileWriter<FileSink>>,
-    closed: BTreeMap<usize, Vec<(usize, Vec<ArrowColumnChunk>)>>,
+    closed: BTreeMap<usize, Vec<(usize, Vec<Closed>)>>,
     appended: usize,
     end: Option<(usize, Done)>,
 }
@@ -69,21 +117,33 @@ impl Encoder {
         let writer = ArrowWriter::try_new_with_options(sink, schema.schema.clone(), options).map_err(fail)?;
         let (writer, factory) = writer.into_serialized_writer().map_err(fail)?;
         let columns = schema.schema.fields().len();
+        let descriptor = Arc::new(writer.schema_descr().clone());
         let lane =
             |first_column| Mutex::new(Lane { first_column, queue: VecDeque::new(), is_running: false, row_group: 0, writers: Vec::new() });
         let lanes = (0..columns).step_by(LANE_COLUMNS).map(lane).collect();
         let file = Mutex::new(FileState { writer: Some(writer), closed: BTreeMap::new(), appended: 0, end: None });
-        Ok(Arc::new(Encoder { uri, tasks, failure, factory, lanes, file }))
+        Ok(Arc::new(Encoder { uri, tasks, failure, schema: schema.clone(), columns: descriptor, factory, lanes, file }))
     }
 
     /// Starts a row group.
     pub(crate) fn open_row_group(self: &Arc<Self>, row_group: usize) -> Result<(), ArcsError> {
         let fail = |source| ArcsError::Parquet { uri: self.uri.clone(), source };
-        let mut writers = self.factory.create_column_writers(row_group).map_err(fail)?.into_iter();
+        let writers = self.factory.create_column_writers(row_group).map_err(fail)?;
+        let mut writers = writers.into_iter().enumerate().map(|(column, writer)| self.column_writer(column, writer));
         for lane in 0..self.lanes.len() {
             self.push(lane, Step::Open(writers.by_ref().take(LANE_COLUMNS).collect()));
         }
         Ok(())
+    }
+
+    fn column_writer(&self, column: usize, writer: ArrowColumnWriter) -> ColumnWriter {
+        let fields = self.schema.schema.fields();
+        let is_flat = self.columns.num_columns() == fields.len();
+        let chunk = || Chunk::new(fields[column].data_type(), &self.columns.column(column), &self.schema.properties);
+        match is_flat.then(chunk).flatten() {
+            Some(chunk) => ColumnWriter::Own(Box::new(chunk)),
+            None => ColumnWriter::Arrow(writer),
+        }
     }
 
     /// Adds rows to the current row group.
@@ -142,8 +202,8 @@ impl Encoder {
         step: Step,
         first_column: usize,
         row_group: usize,
-        mut writers: Vec<ArrowColumnWriter>,
-    ) -> Result<(usize, Vec<ArrowColumnWriter>), ParquetError> {
+        mut writers: Vec<ColumnWriter>,
+    ) -> Result<(usize, Vec<ColumnWriter>), ParquetError> {
         if self.failure.is_set() {
             return Ok((row_group, writers));
         }
@@ -151,19 +211,19 @@ impl Encoder {
             Step::Open(writers) => Ok((row_group, writers)),
             Step::Write(batch) => {
                 for (writer, array) in writers.iter_mut().zip(&batch.columns[first_column..]) {
-                    encode(writer, array)?;
+                    writer.write(array)?;
                 }
                 Ok((row_group, writers))
             }
             Step::Close => {
-                let chunks: Result<Vec<_>, _> = writers.into_iter().map(ArrowColumnWriter::close).collect();
+                let chunks: Result<Vec<_>, _> = writers.into_iter().map(ColumnWriter::close).collect();
                 self.close(row_group, first_column, chunks?);
                 Ok((row_group + 1, Vec::new()))
             }
         }
     }
 
-    fn close(&self, row_group: usize, first_column: usize, chunks: Vec<ArrowColumnChunk>) {
+    fn close(&self, row_group: usize, first_column: usize, chunks: Vec<Closed>) {
         lock(&self.file).closed.entry(row_group).or_default().push((first_column, chunks));
         self.advance();
     }
@@ -197,7 +257,7 @@ impl Encoder {
             let Some(writer) = file.writer.as_mut() else { return Ok(()) };
             let mut row_group = writer.next_row_group()?;
             for chunk in lanes.into_iter().flat_map(|(_, chunks)| chunks) {
-                chunk.append_to_row_group(&mut row_group)?;
+                chunk.append_to(&mut row_group)?;
             }
             row_group.close()?;
             file.appended += 1;
@@ -213,13 +273,4 @@ impl Encoder {
             Err(source) => Err(sink.failure(ArcsError::Parquet { uri: self.uri.clone(), source })),
         }
     }
-}
-
-fn encode(writer: &mut ArrowColumnWriter, array: &ArrayRef) -> Result<(), ParquetError> {
-    // The field says how to read the array; the writer knows what the file declares.
-    let field = Field::new("", array.data_type().clone(), true);
-    for leaf in compute_leaves(&field, array)? {
-        writer.write(&leaf)?;
-    }
-    Ok(())
 }

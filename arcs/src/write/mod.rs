@@ -1,6 +1,7 @@
 //! Arrays flow in, Parquet files flow out, staged: every byte is in the store before any file can be read. Columns of a
 //! row group are encoded side by side on the pool; what a file holds depends on the rows alone, never on threads.
 
+mod chunk;
 mod encode;
 mod stage;
 mod table;

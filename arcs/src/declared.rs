@@ -35,7 +35,9 @@ pub(crate) fn schema_of(declared: &Value) -> Result<SchemaRef, String> {
             Ok(Arc::new(Schema::new(fields?)))
         }
         Value::String(_) | Value::Object(_) => {
-            let wrong = |problem: &format::Problem| format!("{} {} (or `rejects`, or {{column: type}})", problem.at, problem.message);
+            let wrong = |problem: &format::Problem| {
+                format!("{} {} (or `rejects`, or {{column: type}})", problem.at, problem.message).trim_start().to_owned()
+            };
             let grammar = format::compile(declared).map_err(|problems| problems.iter().map(wrong).collect::<Vec<_>>().join("; "))?;
             let fields = output_columns(grammar.as_ref(), &[]).into_iter().map(|column| column.kind.field(&column.name));
             Ok(Arc::new(Schema::new(fields.chain([day]).collect::<Vec<_>>())))

@@ -317,9 +317,9 @@ mod tests {
             "convert",
             json!({"format": "s3", "partitions": ["day"], "zstdLevel": 0}),
             expect![[r#"
-            workload.format: `s3` is no log format (use s3-access)
-            workload.partitions[0]: `day` is no partition key (use dt, hour, time_ymd, lot)
-            workload.zstdLevel: must be a whole number from 1 to 22"#]],
+                workload.format: `s3` is no format: use alb, apache-combined, apache-common, clb, cloudfront, cloudtrail, cri, delimited, fluentd, iis-w3c, json, log4j, logback, logfmt, nginx, nlb, python, route53-resolver, s3-access, syslog-3164, syslog-5424, vpc-flow, waf
+                workload.partitions[0]: `day` is no partition key (use dt, hour, time_ymd, lot)
+                workload.zstdLevel: must be a whole number from 1 to 22"#]],
         );
         shown(
             "query",
@@ -331,9 +331,9 @@ mod tests {
             "query",
             json!({"builtin": "stats", "schemas": {"other": "s3-access", "main": "s4"}}),
             expect![[r#"
-            workload.builtin: `stats` is no query that comes with the program (use error_stats)
-            workload.schemas.other: `other` is no source of this arc
-            workload.schemas.main: `s4` is no log format: use s3-access, rejects, or {column: type}"#]],
+                workload.builtin: `stats` is no query that comes with the program (use error_stats)
+                workload.schemas.other: `other` is no source of this arc
+                workload.schemas.main: `s4` is no format: use alb, apache-combined, apache-common, clb, cloudfront, cloudtrail, cri, delimited, fluentd, iis-w3c, json, log4j, logback, logfmt, nginx, nlb, python, route53-resolver, s3-access, syslog-3164, syslog-5424, vpc-flow, waf (or `rejects`, or {column: type})"#]],
         );
         shown(
             "copy",

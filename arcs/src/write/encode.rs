@@ -51,13 +51,13 @@ struct Lane {
 /// Encodes a column of a row group.
 enum ColumnWriter {
     Own(Box<Chunk>),
-    Arrow(ArrowColumnWriter),
+    Arrow(Box<ArrowColumnWriter>),
 }
 
 /// An encoded column of a row group.
 enum Closed {
     Own(Bytes, Box<ColumnCloseResult>),
-    Arrow(ArrowColumnChunk),
+    Arrow(Box<ArrowColumnChunk>),
 }
 
 impl ColumnWriter {
@@ -75,7 +75,7 @@ impl ColumnWriter {
     fn close(self) -> Result<Closed, ParquetError> {
         match self {
             ColumnWriter::Own(chunk) => chunk.close().map(|(bytes, closed)| Closed::Own(bytes, Box::new(closed))),
-            ColumnWriter::Arrow(writer) => writer.close().map(Closed::Arrow),
+            ColumnWriter::Arrow(writer) => writer.close().map(|chunk| Closed::Arrow(Box::new(chunk))),
         }
     }
 }
@@ -142,7 +142,7 @@ impl Encoder {
         let chunk = || Chunk::new(fields[column].data_type(), &self.columns.column(column), &self.schema.properties);
         match is_flat.then(chunk).flatten() {
             Some(chunk) => ColumnWriter::Own(Box::new(chunk)),
-            None => ColumnWriter::Arrow(writer),
+            None => ColumnWriter::Arrow(Box::new(writer)),
         }
     }
 

@@ -141,7 +141,16 @@ mod tests {
         let line = super::super::formats::find("s3-access").unwrap().examples[0].text;
         let found = detect(format!("{line}\n{line}\nnonsense\n").as_bytes());
         let told = story(Path::new("a.log"), &found[..1]);
-        expect![[r#""#]].assert_eq(&told);
+        expect![[r#"
+            a.log: delimited, 2 of 2 records read, 1 header line
+              comma or tab separated values, with a header line or with columns that are given
+              https://www.rfc-editor.org/rfc/rfc4180
+
+                7cd47ef2be_lake_06_feb_2026_00_00_38_0000_192_0_2_3_7cd47ef2be_3_e57427_f3_example_rest_get_object_a_2520b_txt_get_lake_a_20b  7cd47ef2be lake [06/Feb/2026:00:00:38 +0000] 192.0
+
+              workload: {"format":"delimited"}
+
+        "#]].assert_eq(&told);
     }
 
     #[test]

@@ -152,8 +152,8 @@ fn bytes_that_are_no_log_at_all_are_rejects() {
 #[test]
 fn an_unknown_format_names_the_likely_one() {
     let done = finish(arc(&["run", "--format", "s3-acces", "--sink", "out", "--input", "x"]).current_dir(std::env::temp_dir()));
-    assert_eq!(done.code, Some(2), "{done:?}");
-    assert!(done.err.contains("s3-access"), "{done:?}");
+    assert_eq!(done.code, Some(4), "{done:?}");
+    assert!(done.err.contains("try: s3-access"), "{done:?}");
 }
 
 /// A disk of 400 KiB that is full in the middle of a run, and has room afterwards: `unshare` gives it without privileges.

@@ -10,6 +10,8 @@ mod bounds;
 mod dictionary;
 mod numbers;
 mod page;
+#[cfg(test)]
+mod tests;
 mod texts;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanBufferBuilder};

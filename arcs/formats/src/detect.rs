@@ -140,6 +140,7 @@ mod tests {
             json as delimited
             logback as log4j
             nginx as apache-combined
+            regex as delimited
             route53-resolver as json
             vpc-flow as delimited
             waf as json"#]]

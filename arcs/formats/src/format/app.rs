@@ -92,12 +92,7 @@ pub(super) struct Defaults {
 impl Defaults {
     pub(super) fn new(options: &Options<'_>) -> Result<Defaults, Problem> {
         let text = |name| options.text(name).filter(|text| !text.is_empty()).map(str::to_owned);
-        let zone = match options.text(TIMEZONE.name) {
-            Some(name) => Zone::find(name)
-                .ok_or_else(|| Problem::new(TIMEZONE.name, format!("`{name}` is no time zone: use one like Europe/Berlin or +01:00")))?,
-            None => Zone::UTC,
-        };
-        Ok(Defaults { zone, service: text(SERVICE_OPTION.name), host: text(HOST_OPTION.name) })
+        Ok(Defaults { zone: Zone::of_option(options, TIMEZONE.name)?, service: text(SERVICE_OPTION.name), host: text(HOST_OPTION.name) })
     }
 
     /// Sets the host and the service where the log had none.

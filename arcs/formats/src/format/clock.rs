@@ -6,7 +6,7 @@ use super::time::{Civil, digit, fraction_micros, month, zone};
 use super::zone::{Known, Zone};
 
 /// A compiled pattern.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Clock {
     items: Vec<Item>,
     /// The zone that the pattern names; the reader's otherwise.
@@ -14,7 +14,7 @@ pub(super) struct Clock {
 }
 
 /// A piece of a time.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Item {
     /// A byte as it stands.
     Byte(u8),
@@ -88,6 +88,15 @@ impl Clock {
             true => Ok(Clock { items, zone: None }),
             false => Err(Problem::new(at, "the date pattern has no hour")),
         }
+    }
+
+    /// Whether times say their day; the year may be left out.
+    pub(super) fn tells_day(&self) -> bool {
+        let has = |part: Part| self.items.iter().any(|item| matches!(item, Item::Number(found, ..) if *found == part));
+        let has_item = |items: &[Item]| self.items.iter().any(|item| items.contains(item));
+        let has_year = has(Part::Year) || has(Part::YearOfCentury);
+        let has_month = has(Part::Month) || has_item(&[Item::MonthName]);
+        has_item(&[Item::EpochSeconds, Item::EpochMillis]) || has_month && has(Part::Day) || has_year && has(Part::DayOfYear)
     }
 
     /// Lets a space stand for a `T`.

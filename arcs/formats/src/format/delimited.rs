@@ -12,7 +12,8 @@ use serde_json::Value;
 
 use super::json_text::ObjectText;
 use super::names::{Names, snake};
-use super::typed::{TimeFormat, Type, zone_option};
+use super::typed::{TIME_FORMAT_OPTION, TIME_ZONE_OPTION, TimeFormat, Type};
+use super::zone::Zone;
 use super::{
     Column, Example, Format, FormatOption, Framing, Grammar, Headers, Layout, OptionKind, Options, Parsed, Problem, Reject, Scope,
     TIME_COLUMN, Values,
@@ -52,12 +53,8 @@ static OPTIONS: &[FormatOption] = &[
         kind: OptionKind::Text,
         meaning: "name of the value that is the time of the event; its column is `time`",
     },
-    FormatOption {
-        name: "timeFormat",
-        kind: OptionKind::Text,
-        meaning: "how times are written: iso, epoch, epochMillis, epochMicros or a strftime pattern; iso if it is not set",
-    },
-    FormatOption { name: "timeZone", kind: OptionKind::Text, meaning: "zone of times that say none, as +01:00; UTC if it is not set" },
+    TIME_FORMAT_OPTION,
+    TIME_ZONE_OPTION,
 ];
 
 static EXAMPLES: &[Example] = &[
@@ -86,14 +83,10 @@ struct Delimited {
     types: Vec<Type>,
     time_column: Option<String>,
     time_format: TimeFormat,
-    zone_seconds: i64,
+    zone: Zone,
 }
 
 fn compile(options: &Options<'_>) -> Result<Box<dyn Grammar>, Problem> {
-    let time_format = match options.text("timeFormat") {
-        None => TimeFormat::Iso,
-        Some(text) => TimeFormat::parse(text).map_err(|message| Problem::new("timeFormat", message))?,
-    };
     let mut grammar = Delimited {
         delimiter: byte(options, "delimiter", b',')?.ok_or_else(|| Problem::new("delimiter", "is empty"))?,
         quote: byte(options, "quote", b'"')?,
@@ -102,8 +95,8 @@ fn compile(options: &Options<'_>) -> Result<Box<dyn Grammar>, Problem> {
         columns: Vec::new(),
         types: Vec::new(),
         time_column: options.text("timeColumn").map(str::to_owned),
-        time_format,
-        zone_seconds: zone_option(options, "timeZone")?,
+        time_format: TimeFormat::of_option(options, TIME_FORMAT_OPTION.name)?,
+        zone: Zone::of_option(options, TIME_ZONE_OPTION.name)?,
     };
     if Some(grammar.delimiter) == grammar.quote {
         return Err(Problem::new("quote", "is the delimiter as well"));
@@ -230,23 +223,23 @@ impl Delimited {
         read.ok().filter(|count| *count <= COLUMNS_MAX).map(|_| names)
     }
 
-    fn set(&self, column: usize, at: usize, value: &[u8], is_quoted: bool, row: &mut Row<'_>) -> Result<(), Reject> {
+    fn set(&self, column: usize, (at, value, is_quoted): (usize, &[u8], bool), scope: &Scope<'_>, row: &mut Row<'_>) -> Result<(), Reject> {
         let (Some(kind), Some(Column { name, .. })) = (self.types.get(column), self.columns.get(column)) else { return Ok(()) };
         if value.is_empty() && !(is_quoted && kind.kind == Kind::Text) {
             return Ok(());
         }
-        match kind.set(value, self.zone_seconds, column, row) {
+        match kind.set(value, self.zone, scope, column, row) {
             true => Ok(()),
             false => Err(Reject::new(at, format!("`{name}` is not {}", kind.expected()))),
         }
     }
 
     /// Reads a record whose values stand in the order of the columns.
-    fn read_in_order(&self, record: &[u8], row: &mut Row<'_>) -> Result<Parsed, Reject> {
+    fn read_in_order(&self, record: &[u8], scope: &Scope<'_>, row: &mut Row<'_>) -> Result<Parsed, Reject> {
         let mut surplus: Vec<Value> = Vec::new();
         self.values(record, |n, at, value, is_quoted| {
             if n < self.columns.len() {
-                return self.set(n, at, &value, is_quoted, row);
+                return self.set(n, (at, &value, is_quoted), scope, row);
             }
             surplus.push(String::from_utf8_lossy(&value).into());
             Ok(())
@@ -262,10 +255,10 @@ impl Delimited {
     }
 
     /// Reads a record whose values a header names.
-    fn read_by_name(&self, record: &[u8], heading: &[Place], row: &mut Row<'_>) -> Result<Parsed, Reject> {
+    fn read_by_name(&self, record: &[u8], heading: &[Place], scope: &Scope<'_>, row: &mut Row<'_>) -> Result<Parsed, Reject> {
         let mut others = ObjectText::default();
         let count = self.values(record, |n, at, value, is_quoted| match heading.get(n) {
-            Some(Place::Column(column)) => self.set(*column, at, &value, is_quoted, row),
+            Some(Place::Column(column)) => self.set(*column, (at, &value, is_quoted), scope, row),
             Some(Place::Other(_)) if value.is_empty() => Ok(()),
             Some(Place::Other(name)) => {
                 others.add_text(name.as_bytes(), &value);
@@ -338,9 +331,9 @@ impl Grammar for Delimited {
 
     fn read(&self, record: &[u8], scope: &Scope<'_>, row: &mut Row<'_>) -> Result<Parsed, Reject> {
         match scope.layout.and_then(|layout| layout.downcast_ref::<Vec<Place>>()) {
-            Some(places) => self.read_by_name(record, places, row),
+            Some(places) => self.read_by_name(record, places, scope, row),
             None if self.has_header => Err(Reject::new(0, "the object has no header line that can be read")),
-            None => self.read_in_order(record, row),
+            None => self.read_in_order(record, scope, row),
         }
     }
 
@@ -540,8 +533,8 @@ mod tests {
             columns[0].type: `integer` is no type: use string, int, bigint, double, boolean, or timestamp with the format of times after a colon
             columns[0].type: must be timestamp: the column `time` is the time of the event
             timeColumn: `b` is none of the columns
-            timeFormat: does not say a date with its year and an hour
-            timeZone: is no zone like +01:00 or Z"#]].assert_eq(&all.map(wrong).join("\n"));
+            timeFormat: the date pattern `%H` does not say a day and an hour
+            timeZone: `Berlin` is no time zone: use one like Europe/Berlin or +01:00"#]].assert_eq(&all.map(wrong).join("\n"));
     }
 
     #[test]

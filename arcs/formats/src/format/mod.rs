@@ -7,6 +7,7 @@ mod apache_combined;
 mod apache_common;
 mod apache_log_format;
 mod app;
+mod captures;
 mod clb;
 mod clock;
 mod cloudfront;
@@ -36,6 +37,7 @@ mod nlb;
 mod options;
 mod pattern;
 mod python;
+mod regex;
 mod route53_resolver;
 mod s3_access;
 #[cfg(test)]
@@ -86,6 +88,7 @@ pub static FORMATS: &[&Format] = &[
     &nginx::FORMAT,
     &nlb::FORMAT,
     &python::FORMAT,
+    &regex::FORMAT,
     &route53_resolver::FORMAT,
     &s3_access::FORMAT,
     &syslog_3164::FORMAT,
@@ -354,12 +357,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use serde_json::Value;
+    use std::sync::LazyLock;
 
     /// Files of the folder that are no format.
     const MACHINERY: &[&str] = &[
         "mod",
         "apache-log-format",
         "app",
+        "captures",
         "clock",
         "elb",
         "explain",
@@ -389,7 +394,8 @@ mod tests {
         "zone",
     ];
 
-    fn grammars() -> Vec<(&'static Format, &'static Example, Arc<dyn Grammar>)> {
+    /// Every way that examples use a format; made once, as some take long to compile.
+    static GRAMMARS: LazyLock<Vec<(&'static Format, &'static Example, Arc<dyn Grammar>)>> = LazyLock::new(|| {
         let each = |format: &'static Format| {
             format.examples.iter().map(move |example| {
                 let mut spec: Value = serde_json::from_str(if example.options.is_empty() { "{}" } else { example.options }).unwrap();
@@ -400,7 +406,7 @@ mod tests {
             })
         };
         FORMATS.iter().copied().flat_map(each).collect()
-    }
+    });
 
     #[test]
     fn every_file_of_the_folder_is_registered() {
@@ -417,7 +423,7 @@ mod tests {
             assert!(format.page.starts_with("https://"), "{}", format.name);
             assert!(!format.examples.is_empty() && !format.summary.ends_with('.'), "{}", format.name);
         }
-        for (format, example, grammar) in grammars() {
+        for (format, example, grammar) in &*GRAMMARS {
             let times: Vec<_> = grammar.columns().iter().filter(|column| column.name == TIME_COLUMN).collect();
             assert!(matches!(times[..], [] | [&Column { kind: Kind::Time, .. }]), "{}", format.name);
             for column in grammar.columns() {
@@ -436,14 +442,14 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_panic(text in proptest::collection::vec(any::<u8>(), 0..300)) {
-            for (_, _, grammar) in grammars() {
+            for (_, _, grammar) in &*GRAMMARS {
                 let _ = explain_all(grammar.as_ref(), &text, 0);
             }
         }
 
         #[test]
         fn every_line_is_counted(lines in proptest::collection::vec((0usize..100, 0usize..3), 0..12)) {
-            for (format, example, grammar) in grammars() {
+            for (format, example, grammar) in &*GRAMMARS {
                 let known: Vec<&str> = example.text.split_inclusive('\n').collect();
                 let line = |(n, kind): &(usize, usize)| match kind {
                     0 => "{} {\"a\":\n1} rubbish\n",
@@ -463,7 +469,7 @@ mod tests {
 
         #[test]
         fn no_damaged_example_panics(cut in 0usize..1000, insert in "[ \"\\-\\[\\]%:{},\\\\\n0-9a é]{0,6}", remove in 0usize..20) {
-            for (_, example, grammar) in grammars() {
+            for (_, example, grammar) in &*GRAMMARS {
                 let text = example.text;
                 let at = (0..=text.len()).filter(|at| text.is_char_boundary(*at)).nth(cut % text.len()).unwrap_or(0);
                 let rest: String = text[at..].chars().skip(remove).collect();

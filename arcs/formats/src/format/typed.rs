@@ -1,10 +1,11 @@
 //! Values of a declared type: a name such as `bigint` or `timestamp:%d/%m/%Y %H:%M` flows in once; texts flow in, cells flow
 //! out. What does not read as its type is no null but a reason.
 
-use super::time::{epoch_seconds_micros, iso_micros, zone};
-use super::web_time::Pattern;
+use super::clock::Clock;
+use super::time::epoch_seconds_micros;
 use super::web_value::integer;
-use super::{Options, Problem};
+use super::zone::Zone;
+use super::{FormatOption, OptionKind, Options, Problem, Scope, strftime};
 use crate::columns::{Kind, Row};
 
 /// A type, with the format of times.
@@ -23,8 +24,8 @@ pub(super) enum TimeFormat {
     Iso,
     /// Since 1970: so many of them in a second.
     Epoch(i64),
-    /// By a pattern of `strftime`.
-    Pattern(Pattern),
+    /// By a pattern of `strftime`; where that has no year, the year that brings the time closest to arrival.
+    Pattern(Clock),
 }
 
 /// What a type may be, for messages and for the meaning of options.
@@ -32,6 +33,20 @@ pub(super) const TYPES: &str = "string, int, bigint, double, boolean, or timesta
 
 /// What the format of times may be.
 pub(super) const TIME_FORMATS: &str = "iso, epoch, epochMillis, epochMicros, or a strftime pattern such as %d/%b/%Y:%H:%M:%S %z";
+
+/// How times are written, for formats whose values have declared types.
+pub(super) const TIME_FORMAT_OPTION: FormatOption = FormatOption {
+    name: "timeFormat",
+    kind: OptionKind::Text,
+    meaning: "how times are written: iso, epoch, epochMillis, epochMicros or a strftime pattern; iso if it is not set",
+};
+
+/// The zone of times that say none, for the same formats.
+pub(super) const TIME_ZONE_OPTION: FormatOption = FormatOption {
+    name: "timeZone",
+    kind: OptionKind::Text,
+    meaning: "zone of times that say none, such as Europe/Berlin or +01:00; UTC if it is not set",
+};
 
 impl Type {
     /// Text.
@@ -49,9 +64,10 @@ impl Type {
         }
     }
 
-    /// Sets a cell. Says whether the text reads as the type.
+    /// Sets a cell. Says whether the text reads as the type. A time without its year stays null where nobody knows when the
+    /// log arrived.
     #[inline]
-    pub(super) fn set(&self, text: &[u8], zone_seconds: i64, column: usize, row: &mut Row<'_>) -> bool {
+    pub(super) fn set(&self, text: &[u8], zone: Zone, scope: &Scope<'_>, column: usize, row: &mut Row<'_>) -> bool {
         match self.kind {
             Kind::Text | Kind::Bytes => {
                 row.text(column, text);
@@ -61,7 +77,11 @@ impl Type {
             Kind::Int64 => integer(text).map(|value| row.int(column, value)),
             Kind::Double => double(text).map(|value| row.double(column, value)),
             Kind::Boolean => boolean(text).map(|value| row.boolean(column, value)),
-            Kind::Time => self.format.micros(text, zone_seconds).map(|micros| row.time(column, micros)),
+            Kind::Time => self.format.micros(text, zone, scope.arrived).map(|micros| {
+                if let Some(micros) = micros {
+                    row.time(column, micros);
+                }
+            }),
         }
         .is_some()
     }
@@ -88,32 +108,34 @@ impl TimeFormat {
             "epochMillis" => TimeFormat::Epoch(1_000),
             "epochMicros" => TimeFormat::Epoch(1_000_000),
             pattern if pattern.contains('%') => {
-                let pattern = Pattern::compile(pattern).map_err(|(at, message)| format!("byte {at}: {message}"))?;
-                if !Pattern::are_complete(std::iter::once(&pattern)) {
-                    return Err("does not say a date with its year and an hour".to_owned());
+                let clock = strftime::compile(pattern, "").map_err(|problem| problem.message)?;
+                if !clock.tells_day() {
+                    return Err(format!("the date pattern `{pattern}` does not say a day and an hour"));
                 }
-                TimeFormat::Pattern(pattern)
+                TimeFormat::Pattern(clock)
             }
             _ => return Err(format!("is no format of times: use {TIME_FORMATS}")),
         })
     }
 
-    /// Microseconds since 1970 UTC.
-    pub(super) fn micros(&self, text: &[u8], zone_seconds: i64) -> Option<i64> {
+    /// Microseconds since 1970 UTC. The outer `None` means that the text is no such time, the inner one that it leaves out
+    /// what nobody knows.
+    pub(super) fn micros(&self, text: &[u8], zone: Zone, arrived: i64) -> Option<Option<i64>> {
         match self {
-            TimeFormat::Iso => iso_micros(text, zone_seconds),
-            TimeFormat::Epoch(1) => epoch_seconds_micros(text),
-            TimeFormat::Epoch(per_second) => integer(text)?.checked_mul(1_000_000 / per_second),
-            TimeFormat::Pattern(pattern) => pattern.micros(text, zone_seconds),
+            TimeFormat::Iso => zone.iso_micros(text).map(Some),
+            TimeFormat::Epoch(1) => epoch_seconds_micros(text).map(Some),
+            TimeFormat::Epoch(per_second) => integer(text)?.checked_mul(1_000_000 / per_second).map(Some),
+            TimeFormat::Pattern(clock) => {
+                let (stamp, end) = clock.read(text)?;
+                clock.micros(&stamp, 0, zone, arrived).filter(|_| end == text.len())
+            }
         }
     }
-}
 
-/// The zone that an option sets, in seconds ahead of UTC; UTC if it is not set.
-pub(super) fn zone_option(options: &Options<'_>, name: &str) -> Result<i64, Problem> {
-    match options.text(name) {
-        None => Ok(0),
-        Some(text) => zone(text.as_bytes()).ok_or_else(|| Problem::new(name, "is no zone like +01:00 or Z")),
+    /// The format that an option sets; ISO 8601 if it is not set.
+    pub(super) fn of_option(options: &Options<'_>, name: &str) -> Result<TimeFormat, Problem> {
+        let format = options.text(name).map_or(Ok(TimeFormat::Iso), TimeFormat::parse);
+        format.map_err(|message| Problem::new(name, message))
     }
 }
 
@@ -150,11 +172,23 @@ mod tests {
     }
 
     #[test]
+    fn times_take_the_zone_and_the_year_from_elsewhere() {
+        let known = |text: &str| text.parse::<chrono::DateTime<chrono::Utc>>().unwrap().timestamp_micros();
+        let format = TimeFormat::parse("%b %e %H:%M:%S").unwrap();
+        let berlin = Zone::find("Europe/Berlin").unwrap();
+        let arrived = known("2026-01-02T00:00:00Z");
+        assert_eq!(format.micros(b"Dec 31 23:00:00", berlin, arrived), Some(Some(known("2025-12-31T22:00:00Z"))));
+        assert_eq!(format.micros(b"Dec 31 23:00:00", berlin, 0), Some(None));
+        assert_eq!(format.micros(b"Dec 32 23:00:00", berlin, arrived), None);
+        assert_eq!(TimeFormat::Iso.micros(b"2026-07-01 02:00:00", berlin, 0), Some(Some(known("2026-07-01T00:00:00Z"))));
+    }
+
+    #[test]
     fn values_by_type() {
         let reads = |name: &str, text: &str| {
             let (mut arena, kind) = (String::new(), Type::parse(name, &TimeFormat::Iso).unwrap());
             let mut row = Row::new(text.as_bytes(), &mut arena, 1);
-            kind.set(text.as_bytes(), 0, 0, &mut row)
+            kind.set(text.as_bytes(), Zone::UTC, &Scope::default(), 0, &mut row)
         };
         for (name, right, wrong) in [
             ("int", "-2147483648", "2147483648"),

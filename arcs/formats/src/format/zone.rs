@@ -8,6 +8,7 @@ use chrono::{DateTime, LocalResult, NaiveDateTime, Offset, TimeZone};
 use chrono_tz::Tz;
 
 use super::time::{Civil, zone};
+use super::{Options, Problem};
 
 /// How far clocks are ahead of UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +52,12 @@ impl Zone {
         }
         let offset = name.strip_prefix("GMT").or_else(|| name.strip_prefix("UTC")).unwrap_or(name);
         zone(offset.as_bytes()).map(Zone::Fixed).or_else(|| name.parse().ok().map(Zone::Named))
+    }
+
+    /// The zone that an option sets; UTC if it is not set.
+    pub(super) fn of_option(options: &Options<'_>, name: &str) -> Result<Zone, Problem> {
+        let Some(text) = options.text(name) else { return Ok(Zone::UTC) };
+        Zone::find(text).ok_or_else(|| Problem::new(name, format!("`{text}` is no time zone: use one like Europe/Berlin or +01:00")))
     }
 
     /// Microseconds since 1970 UTC of what clocks of the zone show; `None` where there is no such date or time.

@@ -283,7 +283,11 @@ fn types(options: &Options<'_>, groups: &[(usize, Group)]) -> Result<Vec<Type>, 
         let format = group.format.as_ref().filter(|_| !has_format).unwrap_or(&given);
         let (name, at) = match options.value(TYPES_OPTION).and_then(|types| types.get(&group.shown)) {
             Some(name) => (Some(name.as_str().ok_or_else(|| Problem::new(&at, "must be the name of a type"))?), at),
-            None => (group.kind.as_deref(), PATTERN.to_owned()),
+            // Groups of one name share a column, and so a type.
+            None => {
+                let alike = groups.iter().filter(|(_, other)| other.shown == group.shown);
+                (alike.filter_map(|(_, other)| other.kind.as_deref()).next(), PATTERN.to_owned())
+            }
         };
         let kind = name.map(|name| Type::parse(name, format).map_err(|message| Problem::new(&at, message))).transpose()?;
         let is_time = kind.as_ref().is_some_and(|kind| kind.kind == Kind::Time);

@@ -30,6 +30,8 @@ pub(super) enum Item {
     Weekday,
     /// `AM` or `PM`.
     Half,
+    /// A fraction of the second after a point or a comma, if it is there.
+    Finer,
     /// Digits of a fraction of the second; as many as there are up to the second number.
     Fraction(usize, usize),
     /// `Z`, `+01:00`, `GMT+01:00`, `CET` or `Europe/Berlin`; nothing where it may be left out.
@@ -97,6 +99,14 @@ impl Clock {
         let has_year = has(Part::Year) || has(Part::YearOfCentury);
         let has_month = has(Part::Month) || has_item(&[Item::MonthName]);
         has_item(&[Item::EpochSeconds, Item::EpochMillis]) || has_month && has(Part::Day) || has_year && has(Part::DayOfYear)
+    }
+
+    /// Lets a fraction follow the second.
+    pub(super) fn relax_second(&mut self) {
+        let second = self.items.iter().position(|item| matches!(item, Item::Number(Part::Second, ..)));
+        if let Some(second) = second {
+            self.items.insert(second + 1, Item::Finer);
+        }
     }
 
     /// Lets a space stand for a `T`.
@@ -181,6 +191,12 @@ impl Stamp {
                 });
                 Some(2)
             }
+            Item::Finer => match text {
+                [b'.' | b',', rest @ ..] if rest.first().is_some_and(u8::is_ascii_digit) => {
+                    self.take(&Item::Fraction(1, 9), rest).map(|length| length + 1)
+                }
+                _ => Some(0),
+            },
             Item::Fraction(least, most) => {
                 let length = text.iter().take(most).take_while(|byte| byte.is_ascii_digit()).count();
                 self.civil.micros = fraction_micros(&text[..length]).filter(|_| length >= least)?;

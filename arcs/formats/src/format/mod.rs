@@ -18,6 +18,8 @@ mod elb;
 mod explain;
 mod fields;
 mod fluentd;
+mod grok;
+mod grok_patterns;
 mod header;
 mod iis_w3c;
 mod java_time;
@@ -80,6 +82,7 @@ pub static FORMATS: &[&Format] = &[
     &cri::FORMAT,
     &delimited::FORMAT,
     &fluentd::FORMAT,
+    &grok::FORMAT,
     &iis_w3c::FORMAT,
     &json::FORMAT,
     &log4j::FORMAT,
@@ -369,6 +372,7 @@ mod tests {
         "elb",
         "explain",
         "fields",
+        "grok-patterns",
         "header",
         "java-time",
         "json-columns",
@@ -394,8 +398,10 @@ mod tests {
         "zone",
     ];
 
+    type Way = (&'static Format, &'static Example, Arc<dyn Grammar>);
+
     /// Every way that examples use a format; made once, as some take long to compile.
-    static GRAMMARS: LazyLock<Vec<(&'static Format, &'static Example, Arc<dyn Grammar>)>> = LazyLock::new(|| {
+    static GRAMMARS: LazyLock<Vec<Way>> = LazyLock::new(|| {
         let each = |format: &'static Format| {
             format.examples.iter().map(move |example| {
                 let mut spec: Value = serde_json::from_str(if example.options.is_empty() { "{}" } else { example.options }).unwrap();

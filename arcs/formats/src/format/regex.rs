@@ -45,7 +45,6 @@ fn compile(options: &Options<'_>) -> Result<Box<dyn Grammar>, Problem> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::format::app::checks::{grammar, problem, shown};
     use expect_test::{Expect, expect};
     use serde_json::{Value, json};

@@ -99,6 +99,9 @@ fn evidence(candidate: &Candidate) -> String {
     if *headers > 0 {
         parts.push(format!("{headers} header line{}", if *headers == 1 { "" } else { "s" }));
     }
+    if !candidate.equals.is_empty() {
+        parts.push(format!("{} reads them as well", candidate.equals.join(" or ")));
+    }
     parts.join(", ")
 }
 

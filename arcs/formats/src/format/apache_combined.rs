@@ -27,4 +27,13 @@ static EXAMPLES: &[Example] = &[
         options: r#"{"logFormat": "{\"time\": \"%{%FT%T%z}t\", \"status\": %>s, \"bytes\": %B, \"agent\": \"%{User-Agent}i\"}"}"#,
         text: "{\"time\": \"2026-02-06T00:00:38+0000\", \"status\": 200, \"bytes\": 12, \"agent\": \"a \\\"quoted\\\" one\"}",
     },
+    // Layouts that many use, for detection: with bytes, and with microseconds.
+    Example {
+        options: r#"{"logFormat":"%h %l %u %t \"%r\" %>s %b \"%{Referer}i\" \"%{User-Agent}i\" %I %O"}"#,
+        text: "192.0.2.3 - - [06/Feb/2026:00:00:38 +0000] \"GET /a?b=c HTTP/1.1\" 200 612 \"-\" \"curl/8.5.0\" 512 1024",
+    },
+    Example {
+        options: r#"{"logFormat":"%h %l %u %t \"%r\" %>s %b \"%{Referer}i\" \"%{User-Agent}i\" %D"}"#,
+        text: "192.0.2.3 - - [06/Feb/2026:00:00:38 +0000] \"GET /a?b=c HTTP/1.1\" 200 612 \"-\" \"curl/8.5.0\" 12345",
+    },
 ];

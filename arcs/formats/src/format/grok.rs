@@ -44,8 +44,8 @@ const DEFINITIONS: &str = "definitions";
 
 static EXAMPLES: &[Example] = &[
     Example {
-        options: r#"{"pattern": "%{SYSLOGTIMESTAMP:at} %{NOTSPACE:[door][name]} #%{INT:badge:int} %{GREEDYDATA:said}", "timeColumn": "at"}"#,
-        text: "Feb  6 01:02:03 north #17 let in\nFeb  6 01:02:04 south #18 turned away\n",
+        options: r#"{"pattern": "@%{SYSLOGTIMESTAMP:at} %{NOTSPACE:[door][name]} #%{INT:badge:int} %{GREEDYDATA:said}", "timeColumn": "at"}"#,
+        text: "@Feb  6 01:02:03 north #17 let in\n@Feb  6 01:02:04 south #18 turned away\n",
     },
     Example {
         options: r#"{"pattern": "<%{TIMESTAMP_ISO8601:time}> %{LOGLEVEL:level} %{ORDER:order} %{GREEDYDATA:message}", "definitions": {"ORDER": "o-%{NONNEGINT}"}, "types": {"time": "timestamp"}, "start": "^<"}"#,
@@ -297,7 +297,8 @@ mod tests {
             definitions.A: must be a pattern, a text
             definitions: must be an object of names to patterns
             definitions.F: the names stand for more than 262144 bytes, at byte 18
-            types.m: is no group of the pattern: it has n"#]].assert_eq(&all.map(wrong).join("\n"));
+            types.m: is no group of the pattern: it has n"#]]
+        .assert_eq(&all.map(wrong).join("\n"));
     }
 
     #[test]

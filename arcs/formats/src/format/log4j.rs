@@ -44,6 +44,43 @@ static EXAMPLES: &[Example] = &[
         options: r#"{"pattern":"%d{UNIX_MILLIS} %highlight{%p} %notEmpty{[%X{user}] }%C{1}.%M:%L %m%n%ex"}"#,
         text: "1770339723456 INFO [bob] Shop.order:42 sold\n1770339723457 INFO Shop.order:? sold\n",
     },
+    // Layouts that many use, for detection.
+    Example {
+        options: r#"{"pattern":"%d{yyyy-MM-dd HH:mm:ss} %-5p %c{1}:%L - %m%n"}"#,
+        text: "2026-02-06 01:02:03 INFO  Shop:42 - sold 3\n",
+    },
+    // Kafka.
+    Example { options: r#"{"pattern":"[%d] %p %m (%c)%n"}"#, text: "[2026-02-06 01:02:03,456] INFO sold 3 (org.example.Shop)\n" },
+    Example {
+        options: r#"{"pattern":"[%d] [%-5p] [%t] [%c] - %m%n"}"#,
+        text: "[2026-02-06 01:02:03,456] [WARN ] [main] [org.example.Shop] - slow\n",
+    },
+    // Elasticsearch, without and with its node; Logstash.
+    Example {
+        options: r#"{"pattern":"[%d{ISO8601}][%-5p][%-25c{1.}] %m%n"}"#,
+        text: "[2026-02-06T01:02:03,456][INFO ][o.e.Shop                 ] sold 3\n",
+    },
+    Example {
+        options: r#"{"pattern":"[%d{ISO8601}][%-5p][%-25c{1.}] [%X{node}] %m%n"}"#,
+        text: "[2026-02-06T01:02:03,456][INFO ][o.e.Shop                 ] [node-1] sold 3\n",
+    },
+    Example {
+        options: r#"{"pattern":"[%d{ISO8601}][%-5p][%-25c][%t] %m%n"}"#,
+        text: "[2026-02-06T01:02:03,456][INFO ][org.example.Shop         ][main] sold 3\n",
+    },
+    // Hadoop, HDFS and Spark.
+    Example { options: r#"{"pattern":"%d{ISO8601} %p %c: %m%n"}"#, text: "2026-02-06 01:02:03,456 INFO org.example.Shop: sold 3\n" },
+    Example { options: r#"{"pattern":"%d{yyMMdd HHmmss} %T %p %c: %m%n"}"#, text: "260206 010203 17 INFO org.example.Shop: sold 3\n" },
+    Example { options: r#"{"pattern":"%d{yy/MM/dd HH:mm:ss} %p %c{1}: %m%n"}"#, text: "26/02/06 01:02:03 INFO Shop: sold 3\n" },
+    // ZooKeeper, WildFly.
+    Example {
+        options: r#"{"pattern":"%d{ISO8601} [myid:%X{myid}] - %-5p [%t:%C{1}@%L] - %m%n"}"#,
+        text: "2026-02-06 01:02:03,456 [myid:1] - INFO  [main:Shop@42] - sold 3\n",
+    },
+    Example {
+        options: r#"{"pattern":"%d %-5p [%c] (%t) %m%n"}"#,
+        text: "2026-02-06 01:02:03,456 INFO  [org.example.Shop] (main) sold 3\n",
+    },
 ];
 
 static DIALECT: Dialect = Dialect {

@@ -44,6 +44,19 @@ static EXAMPLES: &[Example] = &[
         options: r#"{"logFormat": "escape=json '{\"ts\":\"$time_iso8601\",\"request\":\"$request\",' '\"status\":$status,\"up\":\"$upstream_addr\"}'"}"#,
         text: "{\"ts\":\"2026-02-06T00:00:38+00:00\",\"request\":\"GET /\\\"a\\\" HTTP/1.1\",\"status\":200,\"up\":\"\"}",
     },
+    // Layouts that many use, for detection: of the packages, with times, and of the Kubernetes ingress.
+    Example {
+        options: r#"{"logFormat":"$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent \"$http_referer\" \"$http_user_agent\" \"$http_x_forwarded_for\""}"#,
+        text: "192.0.2.3 - - [06/Feb/2026:00:00:38 +0000] \"GET /a?b=c HTTP/1.1\" 200 612 \"-\" \"curl/8.5.0\" \"192.0.2.9, 10.0.0.1\"",
+    },
+    Example {
+        options: r#"{"logFormat":"$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent \"$http_referer\" \"$http_user_agent\" \"$http_x_forwarded_for\" $request_time $upstream_response_time"}"#,
+        text: "192.0.2.3 - - [06/Feb/2026:00:00:38 +0000] \"GET /a?b=c HTTP/1.1\" 200 612 \"-\" \"curl/8.5.0\" \"-\" 0.350 0.348",
+    },
+    Example {
+        options: r#"{"logFormat":"$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent \"$http_referer\" \"$http_user_agent\" $request_length $request_time [$proxy_upstream_name] [$proxy_alternative_upstream_name] $upstream_addr $upstream_response_length $upstream_response_time $upstream_status $req_id"}"#,
+        text: "192.0.2.3 - - [06/Feb/2026:00:00:38 +0000] \"GET /a?b=c HTTP/1.1\" 200 612 \"-\" \"curl/8.5.0\" 512 0.350 [default-shop-80] [] 10.0.0.1:8080 612 0.348 200 0f1e2d3c4b5a69788796a5b4c3d2e1f0",
+    },
 ];
 
 fn compile(options: &Options<'_>) -> Result<Box<dyn Grammar>, Problem> {

@@ -51,6 +51,31 @@ static EXAMPLES: &[Example] = &[
         text: "01:02:03.456|MainThread|INFO    |r-17|sold 3\n",
     },
     Example { options: r#"{"format":"$levelname:$name:$message"}"#, text: "INFO:shop:sold 3\n" },
+    // Layouts that many use, for detection.
+    Example { options: r#"{"format":"%(levelname)s:%(name)s:%(message)s"}"#, text: "INFO:shop:sold 3\n" },
+    Example {
+        options: r#"{"format":"%(asctime)s - %(name)s - %(levelname)s - %(message)s"}"#,
+        text: "2026-02-06 01:02:03,456 - shop.orders - INFO - sold 3\n",
+    },
+    Example {
+        options: r#"{"format":"%(asctime)s [%(levelname)s] %(name)s: %(message)s"}"#,
+        text: "2026-02-06 01:02:03,456 [INFO] shop.orders: sold 3\n",
+    },
+    Example { options: r#"{"format":"%(asctime)s [%(levelname)s] %(message)s"}"#, text: "2026-02-06 01:02:03,456 [INFO] sold 3\n" },
+    Example { options: r#"{"format":"%(asctime)s - %(levelname)s - %(message)s"}"#, text: "2026-02-06 01:02:03,456 - INFO - sold 3\n" },
+    // Flask, Celery, Airflow.
+    Example {
+        options: r#"{"format":"[%(asctime)s] %(levelname)s in %(module)s: %(message)s"}"#,
+        text: "[2026-02-06 01:02:03,456] INFO in orders: sold 3\n",
+    },
+    Example {
+        options: r#"{"format":"[%(asctime)s: %(levelname)s/%(processName)s] %(message)s"}"#,
+        text: "[2026-02-06 01:02:03,456: INFO/MainProcess] sold 3\n",
+    },
+    Example {
+        options: r#"{"format":"[%(asctime)s] {%(filename)s:%(lineno)d} %(levelname)s - %(message)s"}"#,
+        text: "[2026-02-06 01:02:03,456] {orders.py:42} INFO - sold 3\n",
+    },
 ];
 
 /// An attribute as a format string writes it.

@@ -269,7 +269,7 @@ fn around(line: &[u8], at: usize, anchor: usize, row: &mut Row<'_>) -> Option<()
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::shown::shown;
+    use crate::format::shown::first;
     use crate::format::{Grammar, Outcome, explain};
     use expect_test::{Expect, expect};
 
@@ -282,7 +282,7 @@ mod tests {
     }
 
     fn check_from(column: usize, line: &str, expected: Expect) {
-        expected.assert_eq(&shown(grammar().as_ref(), column, line));
+        expected.assert_eq(&first(grammar().as_ref(), column, line));
     }
 
     fn check(line: &str, expected: Expect) {
@@ -294,90 +294,90 @@ mod tests {
         check(
             EXAMPLES[0].text,
             expect![[r#"
-            plain
-            type: https
-            time: 2026-02-06T00:00:38.186641Z
-            elb: app/front/50dc6c495c0c9188
-            client_ip: 192.0.2.3
-            client_port: 2817
-            target_ip: 10.0.0.1
-            target_port: 80
-            request_processing_time: 0.086
-            target_processing_time: 0.048
-            response_processing_time: 0.037
-            elb_status_code: 200
-            target_status_code: 200
-            received_bytes: 0
-            sent_bytes: 57
-            request: GET https://www.example.org:443/a HTTP/1.1
-            request_method: GET
-            request_url: https://www.example.org:443/a
-            request_protocol: HTTP/1.1
-            user_agent: curl/8.5.0
-            ssl_cipher: TLS_AES_128_GCM_SHA256
-            ssl_protocol: TLSv1.3
-            target_group_arn: arn:aws:elasticloadbalancing:us-east-2:123456789012:targetgroup/front/73e2d6bc24d8a067
-            trace_id: Root=1-58337281-1d84f3d73c47ec4e58577259
-            domain_name: www.example.org
-            chosen_cert_arn: arn:aws:acm:us-east-2:123456789012:certificate/12345678
-            matched_rule_priority: 1
-            request_creation_time: 2026-02-06T00:00:38.100Z
-            actions_executed: authenticate,forward
-            target_port_list: 10.0.0.1:80
-            target_status_code_list: 200
-            conn_trace_id: TID_1234abcd5678ef90
-        "#]],
+                row
+                  type: https
+                  time: 2026-02-06T00:00:38.186641Z
+                  elb: app/front/50dc6c495c0c9188
+                  client_ip: 192.0.2.3
+                  client_port: 2817
+                  target_ip: 10.0.0.1
+                  target_port: 80
+                  request_processing_time: 0.086
+                  target_processing_time: 0.048
+                  response_processing_time: 0.037
+                  elb_status_code: 200
+                  target_status_code: 200
+                  received_bytes: 0
+                  sent_bytes: 57
+                  request: GET https://www.example.org:443/a HTTP/1.1
+                  request_method: GET
+                  request_url: https://www.example.org:443/a
+                  request_protocol: HTTP/1.1
+                  user_agent: curl/8.5.0
+                  ssl_cipher: TLS_AES_128_GCM_SHA256
+                  ssl_protocol: TLSv1.3
+                  target_group_arn: arn:aws:elasticloadbalancing:us-east-2:123456789012:targetgroup/front/73e2d6bc24d8a067
+                  trace_id: Root=1-58337281-1d84f3d73c47ec4e58577259
+                  domain_name: www.example.org
+                  chosen_cert_arn: arn:aws:acm:us-east-2:123456789012:certificate/12345678
+                  matched_rule_priority: 1
+                  request_creation_time: 2026-02-06T00:00:38.100Z
+                  actions_executed: authenticate,forward
+                  target_port_list: 10.0.0.1:80
+                  target_status_code_list: 200
+                  conn_trace_id: TID_1234abcd5678ef90
+            "#]],
         );
         check(
             EXAMPLES[1].text,
             expect![[r#"
-            plain
-            type: http
-            time: 2026-02-06T00:00:38.186641Z
-            elb: app/front/50dc6c495c0c9188
-            client_ip: 2001:db8::1
-            client_port: 2817
-            request_processing_time: -1
-            target_processing_time: -1
-            response_processing_time: -1
-            elb_status_code: 400
-            received_bytes: 34
-            sent_bytes: 366
-            request: - http://www.example.org:80- -
-            request_url: http://www.example.org:80-
-            request_creation_time: 2026-02-06T00:00:38.100Z
-            classification: Severe
-            classification_reason: BadVersion
-        "#]],
+                row
+                  type: http
+                  time: 2026-02-06T00:00:38.186641Z
+                  elb: app/front/50dc6c495c0c9188
+                  client_ip: 2001:db8::1
+                  client_port: 2817
+                  request_processing_time: -1
+                  target_processing_time: -1
+                  response_processing_time: -1
+                  elb_status_code: 400
+                  received_bytes: 34
+                  sent_bytes: 366
+                  request: - http://www.example.org:80- -
+                  request_url: http://www.example.org:80-
+                  request_creation_time: 2026-02-06T00:00:38.100Z
+                  classification: Severe
+                  classification_reason: BadVersion
+            "#]],
         );
         check(
             EXAMPLES[2].text,
             expect![[r#"
-            plain
-            type: h2
-            time: 2018-07-02T22:23:00.186641Z
-            elb: app/front/50dc6c495c0c9188
-            client_ip: 192.0.2.3
-            client_port: 48160
-            target_ip: 10.0.0.66
-            target_port: 9000
-            request_processing_time: 0
-            target_processing_time: 0.002
-            response_processing_time: 0
-            elb_status_code: 200
-            target_status_code: 200
-            received_bytes: 5
-            sent_bytes: 257
-            request: GET https://192.0.2.9:773/a b HTTP/2.0 
-            request_method: GET
-            request_url: https://192.0.2.9:773/a b
-            request_protocol: HTTP/2.0
-            user_agent: an \x22agent\x22
-            ssl_cipher: ECDHE-RSA-AES128-GCM-SHA256
-            ssl_protocol: TLSv1.2
-            target_group_arn: arn:aws:elasticloadbalancing:us-east-2:123456789012:targetgroup/front/73e2d6bc24d8a067
-            trace_id: Root=1-58337327-72bd00b0343d75b906739c42
-        "#]],
+                row
+                  type: h2
+                  time: 2018-07-02T22:23:00.186641Z
+                  elb: app/front/50dc6c495c0c9188
+                  client_ip: 192.0.2.3
+                  client_port: 48160
+                  target_ip: 10.0.0.66
+                  target_port: 9000
+                  request_processing_time: 0
+                  target_processing_time: 0.002
+                  response_processing_time: 0
+                  elb_status_code: 200
+                  target_status_code: 200
+                  received_bytes: 5
+                  sent_bytes: 257
+                  request: GET https://192.0.2.9:773/a b HTTP/2.0 
+                  request_method: GET
+                  request_url: https://192.0.2.9:773/a b
+                  request_protocol: HTTP/2.0
+                  user_agent: an \x22agent\x22
+                  ssl_cipher: ECDHE-RSA-AES128-GCM-SHA256
+                  ssl_protocol: TLSv1.2
+                  target_group_arn: arn:aws:elasticloadbalancing:us-east-2:123456789012:targetgroup/front/73e2d6bc24d8a067
+                  trace_id: Root=1-58337327-72bd00b0343d75b906739c42
+            "#]],
         );
     }
 
@@ -396,20 +396,20 @@ mod tests {
             CLASSIFICATION_REASON,
             &format!("{whole} 10.0.0.9 \"two words\" "),
             expect![[r#"
-            plain
-            conn_trace_id: TID_12
-            extra: ["10.0.0.9","two words"]
-        "#]],
+                row
+                  conn_trace_id: TID_12
+                  extra: ["10.0.0.9","two words"]
+            "#]],
         );
         check_from(
             CLASSIFICATION_REASON,
             &whole.replace("TID_12 \"-\" \"-\" \"-\"", "\"TID_12\" host /uri -"),
             expect![[r#"
-            plain
-            conn_trace_id: TID_12
-            transformed_host: host
-            transformed_uri: /uri
-        "#]],
+                row
+                  conn_trace_id: TID_12
+                  transformed_host: host
+                  transformed_uri: /uri
+            "#]],
         );
     }
 
@@ -440,50 +440,50 @@ mod tests {
             REQUEST,
             &with("\"GET https://h:443/\"a\" HTTP/1.1\" \"an \"agent\" here\""),
             expect![[r#"
-            recovered
-            request: GET https://h:443/"a" HTTP/1.1
-            request_method: GET
-            request_url: https://h:443/"a"
-            request_protocol: HTTP/1.1
-            user_agent: an "agent" here
-            ssl_cipher: CIPHER
-            ssl_protocol: TLSv1.3
-            target_group_arn: arn:aws:tg
-            trace_id: Root=1-5833
-            domain_name: www.example.org
-            chosen_cert_arn: arn:aws:acm:c
-            matched_rule_priority: 1
-            request_creation_time: 2026-02-06T00:00:38.100Z
-            actions_executed: forward
-            target_port_list: 10.0.0.1:80
-            target_status_code_list: 200
-            conn_trace_id: TID_12
-        "#]],
+                recovered
+                  request: GET https://h:443/"a" HTTP/1.1
+                  request_method: GET
+                  request_url: https://h:443/"a"
+                  request_protocol: HTTP/1.1
+                  user_agent: an "agent" here
+                  ssl_cipher: CIPHER
+                  ssl_protocol: TLSv1.3
+                  target_group_arn: arn:aws:tg
+                  trace_id: Root=1-5833
+                  domain_name: www.example.org
+                  chosen_cert_arn: arn:aws:acm:c
+                  matched_rule_priority: 1
+                  request_creation_time: 2026-02-06T00:00:38.100Z
+                  actions_executed: forward
+                  target_port_list: 10.0.0.1:80
+                  target_status_code_list: 200
+                  conn_trace_id: TID_12
+            "#]],
         );
         // The agent plays the rest of a line: the last priority with a time is the true one.
         check_from(
             REQUEST,
             &with(&format!("\"GET https://h:443/ HTTP/1.1\" \"x\" {MIDDLE} {TAIL} \"y\"")),
             expect![[r#"
-            recovered
-            request: GET https://h:443/ HTTP/1.1
-            request_method: GET
-            request_url: https://h:443/
-            request_protocol: HTTP/1.1
-            user_agent: x" CIPHER TLSv1.3 arn:aws:tg "Root=1-5833" "www.example.org" "arn:aws:acm:c" 1 2026-02-06T00:00:38.100000Z "forward" "-" "-" "10.0.0.1:80" "200" "-" "-" TID_12 "-" "-" "-" "y
-            ssl_cipher: CIPHER
-            ssl_protocol: TLSv1.3
-            target_group_arn: arn:aws:tg
-            trace_id: Root=1-5833
-            domain_name: www.example.org
-            chosen_cert_arn: arn:aws:acm:c
-            matched_rule_priority: 1
-            request_creation_time: 2026-02-06T00:00:38.100Z
-            actions_executed: forward
-            target_port_list: 10.0.0.1:80
-            target_status_code_list: 200
-            conn_trace_id: TID_12
-        "#]],
+                recovered
+                  request: GET https://h:443/ HTTP/1.1
+                  request_method: GET
+                  request_url: https://h:443/
+                  request_protocol: HTTP/1.1
+                  user_agent: x" CIPHER TLSv1.3 arn:aws:tg "Root=1-5833" "www.example.org" "arn:aws:acm:c" 1 2026-02-06T00:00:38.100000Z "forward" "-" "-" "10.0.0.1:80" "200" "-" "-" TID_12 "-" "-" "-" "y
+                  ssl_cipher: CIPHER
+                  ssl_protocol: TLSv1.3
+                  target_group_arn: arn:aws:tg
+                  trace_id: Root=1-5833
+                  domain_name: www.example.org
+                  chosen_cert_arn: arn:aws:acm:c
+                  matched_rule_priority: 1
+                  request_creation_time: 2026-02-06T00:00:38.100Z
+                  actions_executed: forward
+                  target_port_list: 10.0.0.1:80
+                  target_status_code_list: 200
+                  conn_trace_id: TID_12
+            "#]],
         );
         // So does the request line, and nobody could tell where it ends.
         check_from(

@@ -1,18 +1,18 @@
 //! `LogFormat` strings of Apache httpd, as `mod_log_config` documents them: a string flows in, a grammar flows out.
 
+use super::clock::{Clock, Item};
 use super::names::snake;
-use super::time::zone;
+use super::typed::TIME_ZONE_OPTION;
 use super::web_template::{Holds, Piece, Template, Value};
-use super::web_time::Pattern;
 use super::web_value::{Reading, Writes};
-use super::{Column, FormatOption, Grammar, OptionKind, Options, Parsed, Problem, Reject, Scope, TIME_COLUMN, Values};
+use super::zone::Zone;
+use super::{Column, FormatOption, Grammar, OptionKind, Options, Parsed, Problem, Reject, Scope, TIME_COLUMN, Values, strftime};
 use crate::columns::Row;
 
 /// The page that the directives are documented on.
 pub(super) const PAGE: &str = "https://httpd.apache.org/docs/2.4/mod/mod_log_config.html";
 
 const LOG_FORMAT: &str = "logFormat";
-const TIME_ZONE: &str = "timeZone";
 
 /// The options of the formats that Apache httpd writes.
 pub(super) static OPTIONS: &[FormatOption] = &[
@@ -21,7 +21,7 @@ pub(super) static OPTIONS: &[FormatOption] = &[
         kind: OptionKind::Text,
         meaning: "LogFormat string of the server's configuration, with or without its backslashes before quotes",
     },
-    FormatOption { name: TIME_ZONE, kind: OptionKind::Text, meaning: "zone of times that say none, as +01:00; UTC if it is not set" },
+    TIME_ZONE_OPTION,
 ];
 
 #[derive(Debug)]
@@ -40,12 +40,9 @@ impl Grammar for LogFormat {
 /// The grammar for the options, or for a string where they have none.
 pub(super) fn compile(options: &Options<'_>, default: &str) -> Result<Box<dyn Grammar>, Problem> {
     let text = options.text(LOG_FORMAT).unwrap_or(default);
-    let zone_seconds = match options.text(TIME_ZONE) {
-        None => 0,
-        Some(text) => zone(text.as_bytes()).ok_or_else(|| Problem::new(TIME_ZONE, "is no zone like +01:00 or Z"))?,
-    };
+    let zone = Zone::of_option(options, TIME_ZONE_OPTION.name)?;
     let pieces = pieces(text).map_err(|message| Problem::new(LOG_FORMAT, message))?;
-    let template = Template::new(timed(joined(pieces)), Writes::Escaped, zone_seconds, LOG_FORMAT)?;
+    let template = Template::new(timed(joined(pieces)), Writes::Escaped, zone, LOG_FORMAT)?;
     Ok(Box::new(LogFormat(template)))
 }
 
@@ -276,11 +273,11 @@ fn time(format: Option<&str>, at: usize) -> Result<Value, String> {
     let pattern = match format {
         None | Some("") if !is_end => return Ok(value(TIME_COLUMN, Reading::Clf, "", TIME_MEANING[0])),
         None | Some("") => pattern(CLF, at)?,
-        Some("sec") => Pattern::epoch(1),
-        Some("msec") => Pattern::epoch(1_000),
-        Some("usec") => Pattern::epoch(1_000_000),
-        Some("msec_frac") => Pattern::fraction(3),
-        Some("usec_frac") => Pattern::fraction(6),
+        Some("sec") => Clock::of_part(vec![Item::Epoch(1_000_000)]),
+        Some("msec") => Clock::of_part(vec![Item::Epoch(1_000)]),
+        Some("usec") => Clock::of_part(vec![Item::Epoch(1)]),
+        Some("msec_frac") => Clock::of_part(vec![Item::Fraction(3, 3)]),
+        Some("usec_frac") => Clock::of_part(vec![Item::Fraction(6, 6)]),
         Some(format) => pattern(format, at)?,
     };
     let moment = usize::from(is_end);
@@ -290,8 +287,8 @@ fn time(format: Option<&str>, at: usize) -> Result<Value, String> {
 const CLF: &str = "[%d/%b/%Y:%H:%M:%S %z]";
 const TIME_MEANING: [&str; 2] = ["when the request was received", "when the request was done"];
 
-fn pattern(format: &str, at: usize) -> Result<Pattern, String> {
-    Pattern::compile(format).map_err(|(_, message)| format!("byte {at}: {message}"))
+fn pattern(format: &str, at: usize) -> Result<Clock, String> {
+    strftime::compile_part(format).map_err(|message| format!("byte {at}: {message}"))
 }
 
 /// Path and query with nothing between them as one value: a decoded path may hold a question mark itself.
@@ -326,7 +323,7 @@ fn timed(mut pieces: Vec<Piece>) -> Vec<Piece> {
     for piece in &mut pieces {
         match piece {
             Piece::Value(value) if value.reading == Reading::Clf && at_start > 1 => {
-                value.reading = Pattern::compile(CLF).map_or(Reading::Clf, |pattern| Reading::Part(pattern, 0));
+                value.reading = strftime::compile_part(CLF).map_or(Reading::Clf, |pattern| Reading::Part(pattern, 0));
             }
             Piece::Value(value) if at_start == 0 && matches!(value.reading, Reading::Part(_, 1)) => TIME_COLUMN.clone_into(&mut value.name),
             _ => {}
@@ -337,7 +334,7 @@ fn timed(mut pieces: Vec<Piece>) -> Vec<Piece> {
 
 #[cfg(test)]
 mod tests {
-    use crate::format::web_shown::{columns, grammar, problem, sample, shown};
+    use crate::format::shown::{columns, grammar, problem, sample, shown};
     use crate::format::{Outcome, explain, explain_all};
     use expect_test::{Expect, expect};
     use serde_json::json;
@@ -533,26 +530,26 @@ mod tests {
         check(
             &format!("{HEAD} \"GET / HTTP/1.1\" 200"),
             expect![[r#"
-            reject at ``: the line ends in `%>s`
-        "#]],
+                reject at 63 ``: the line ends in `%>s`
+            "#]],
         );
         check(
             &format!("{HEAD} \"GET / HTTP/1.1\" 20"),
             expect![[r#"
-            reject at ``: the line ends in `%>s`
-        "#]],
+                reject at 62 ``: the line ends in `%>s`
+            "#]],
         );
         check(
             &format!("{HEAD} \"GET / HT"),
             expect![[r#"
-            reject at ``: the line ends in `%r`
-        "#]],
+                reject at 52 ``: the line ends in `%r`
+            "#]],
         );
         check(
             "192.0.2.3 - - [06/Feb",
             expect![[r#"
-            reject at `[06/Feb`: `%t` is not a time like [06/Feb/2026:00:00:38 +0000]
-        "#]],
+                reject at 14 `[06/Feb`: `%t` is not a time like [06/Feb/2026:00:00:38 +0000]
+            "#]],
         );
     }
 
@@ -561,38 +558,38 @@ mod tests {
         check(
             "rubbish",
             expect![[r#"
-            reject at ``: the line ends in `%h`
-        "#]],
+                reject at 7 ``: the line ends in `%h`
+            "#]],
         );
         check(
             " 192.0.2.3",
             expect![[r#"
-                reject at ` 192.0.2.3`: `%h` is empty
+                reject at 0 ` 192.0.2.3`: `%h` is empty
             "#]],
         );
         check(
             "192.0.2.3 - - [31/Feb/2026:00:00:38 +0000] \"GET / HTTP/1.1\" 200 1 \"-\" \"-\"",
             expect![[r#"
-            reject at `[31/Feb/2026:00:00:38 +0000] "GET / HTTP/1.1" 200 1 "-" "-"`: `%t` is not a time like [06/Feb/2026:00:00:38 +0000]
-        "#]],
+                reject at 14 `[31/Feb/2026:00:00:38 +0000] "GET / HTTP`: `%t` is not a time like [06/Feb/2026:00:00:38 +0000]
+            "#]],
         );
         check(
             &format!("{HEAD} \"GET / HTTP/1.1\" OK 1 \"-\" \"-\""),
             expect![[r#"
-            reject at `OK 1 "-" "-"`: `%>s` is not a status of three digits
-        "#]],
+                reject at 60 `OK 1 "-" "-"`: `%>s` is not a status of three digits
+            "#]],
         );
         check(
             &format!("{HEAD} \"GET / HTTP/1.1\" 200 9999999999999999999 \"-\" \"-\""),
             expect![[r#"
-            reject at `9999999999999999999 "-" "-"`: `%b` is not a number of bytes or `-`
-        "#]],
+                reject at 64 `9999999999999999999 "-" "-"`: `%b` is not a number of bytes or `-`
+            "#]],
         );
         check(
             &format!("{HEAD} \"GET / HTTP/1.1\" 200 1 \"-\" \"-\"x"),
             expect![[r#"
-            reject at `"x`: what follows the last value cannot be told from it
-        "#]],
+                reject at 72 `"x`: what follows the last value cannot be told from it
+            "#]],
         );
     }
 
@@ -723,10 +720,10 @@ mod tests {
             logFormat: byte 2: nothing stands between `%b` and `%{X}i`, so where one ends cannot be told
             logFormat: holds no value: all of its lines would be the same
             logFormat: a record of several lines cannot be read: a line break stands before `%u`
-            logFormat: byte 0: `%Q` is no field of a time that can be read
+            logFormat: byte 0: `%Q` in the date pattern `%Q` is not known
             logFormat: byte 0: `%` is no directive that can be read; known are %a %{c}a %A %b %B %{…}C %D %{…}e %f %h %{c}h %H %{…}i %I %k %l %L %m %{…}n %{…}o %O %p %{…}p %P %{…}P %q %r %R %s %S %t %{…}t %T %{…}T %u %U %v %V %{…}x %X %{…}^ti %{…}^to %^FB %%
             logFormat: byte 0: `%{x}` is no directive that can be read; known are %a %{c}a %A %b %B %{…}C %D %{…}e %f %h %{c}h %H %{…}i %I %k %l %L %m %{…}n %{…}o %O %p %{…}p %P %{…}P %q %r %R %s %S %t %{…}t %T %{…}T %u %U %v %V %{…}x %X %{…}^ti %{…}^to %^FB %%"#]].assert_eq(&all);
-        assert!(problem(json!({"name": "apache-common", "timeZone": "CET"})).starts_with("timeZone: is no zone"));
+        assert!(problem(json!({"name": "apache-common", "timeZone": "Mars"})).starts_with("timeZone: `Mars` is no time zone"));
     }
 
     #[test]

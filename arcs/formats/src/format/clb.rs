@@ -169,13 +169,13 @@ fn recover(quoted: &[u8], row: &mut Row<'_>) -> Option<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::shown::shown;
+    use crate::format::shown::first;
     use expect_test::{Expect, expect};
 
     const HEAD: &str = "2026-02-06T00:00:38.945958Z front 192.0.2.3:2817 10.0.0.1:80 0.000086 0.001048 0.001337 200 200 0 57";
 
     fn check_from(column: usize, line: &str, expected: Expect) {
-        expected.assert_eq(&shown(Fixed::grammar(COLUMNS, parse).unwrap().as_ref(), column, line));
+        expected.assert_eq(&first(Fixed::grammar(COLUMNS, parse).unwrap().as_ref(), column, line));
     }
 
     fn check(rest: &str, expected: Expect) {
@@ -188,92 +188,92 @@ mod tests {
             0,
             EXAMPLES[0].text,
             expect![[r#"
-            plain
-            time: 2026-02-06T00:00:38.945958Z
-            elb: front
-            client_ip: 192.0.2.3
-            client_port: 2817
-            backend_ip: 10.0.0.1
-            backend_port: 80
-            request_processing_time: 0.000086
-            backend_processing_time: 0.001048
-            response_processing_time: 0.001337
-            elb_status_code: 200
-            backend_status_code: 200
-            received_bytes: 0
-            sent_bytes: 57
-            request: GET https://www.example.org:443/a b HTTP/1.1
-            request_method: GET
-            request_url: https://www.example.org:443/a b
-            request_protocol: HTTP/1.1
-            user_agent: an \"agent\"
-            ssl_cipher: DHE-RSA-AES128-SHA
-            ssl_protocol: TLSv1.2
-        "#]],
+                row
+                  time: 2026-02-06T00:00:38.945958Z
+                  elb: front
+                  client_ip: 192.0.2.3
+                  client_port: 2817
+                  backend_ip: 10.0.0.1
+                  backend_port: 80
+                  request_processing_time: 0.000086
+                  backend_processing_time: 0.001048
+                  response_processing_time: 0.001337
+                  elb_status_code: 200
+                  backend_status_code: 200
+                  received_bytes: 0
+                  sent_bytes: 57
+                  request: GET https://www.example.org:443/a b HTTP/1.1
+                  request_method: GET
+                  request_url: https://www.example.org:443/a b
+                  request_protocol: HTTP/1.1
+                  user_agent: an \"agent\"
+                  ssl_cipher: DHE-RSA-AES128-SHA
+                  ssl_protocol: TLSv1.2
+            "#]],
         );
         check_from(
             0,
             EXAMPLES[1].text,
             expect![[r#"
-            plain
-            time: 2026-02-06T00:00:38.945958Z
-            elb: front
-            client_ip: 192.0.2.3
-            client_port: 2817
-            backend_ip: 10.0.0.1
-            backend_port: 80
-            request_processing_time: 0.001069
-            backend_processing_time: 0.000028
-            response_processing_time: 0.000041
-            received_bytes: 82
-            sent_bytes: 305
-            request: - - - 
-        "#]],
+                row
+                  time: 2026-02-06T00:00:38.945958Z
+                  elb: front
+                  client_ip: 192.0.2.3
+                  client_port: 2817
+                  backend_ip: 10.0.0.1
+                  backend_port: 80
+                  request_processing_time: 0.001069
+                  backend_processing_time: 0.000028
+                  response_processing_time: 0.000041
+                  received_bytes: 82
+                  sent_bytes: 305
+                  request: - - - 
+            "#]],
         );
         check_from(
             0,
             EXAMPLES[2].text,
             expect![[r#"
-            plain
-            time: 2026-02-06T00:00:38.945958Z
-            elb: front
-            client_ip: 2001:db8::1
-            client_port: 2817
-            request_processing_time: -1
-            backend_processing_time: -1
-            response_processing_time: -1
-            elb_status_code: 503
-            backend_status_code: 0
-            received_bytes: 0
-            sent_bytes: 0
-            request: GET http://www.example.org:80/ HTTP/1.1
-            request_method: GET
-            request_url: http://www.example.org:80/
-            request_protocol: HTTP/1.1
-        "#]],
+                row
+                  time: 2026-02-06T00:00:38.945958Z
+                  elb: front
+                  client_ip: 2001:db8::1
+                  client_port: 2817
+                  request_processing_time: -1
+                  backend_processing_time: -1
+                  response_processing_time: -1
+                  elb_status_code: 503
+                  backend_status_code: 0
+                  received_bytes: 0
+                  sent_bytes: 0
+                  request: GET http://www.example.org:80/ HTTP/1.1
+                  request_method: GET
+                  request_url: http://www.example.org:80/
+                  request_protocol: HTTP/1.1
+            "#]],
         );
         check(
             "\"GET http://h:80/ HTTP/1.1\" \"curl\"",
             expect![[r#"
-            plain
-            request: GET http://h:80/ HTTP/1.1
-            request_method: GET
-            request_url: http://h:80/
-            request_protocol: HTTP/1.1
-            user_agent: curl
-        "#]],
+                row
+                  request: GET http://h:80/ HTTP/1.1
+                  request_method: GET
+                  request_url: http://h:80/
+                  request_protocol: HTTP/1.1
+                  user_agent: curl
+            "#]],
         );
         check(
             "\"GET http://h:80/ HTTP/1.1\" \"curl\" - - new fields",
             expect![[r#"
-            plain
-            request: GET http://h:80/ HTTP/1.1
-            request_method: GET
-            request_url: http://h:80/
-            request_protocol: HTTP/1.1
-            user_agent: curl
-            extra: ["new","fields"]
-        "#]],
+                row
+                  request: GET http://h:80/ HTTP/1.1
+                  request_method: GET
+                  request_url: http://h:80/
+                  request_protocol: HTTP/1.1
+                  user_agent: curl
+                  extra: ["new","fields"]
+            "#]],
         );
     }
 
@@ -282,50 +282,50 @@ mod tests {
         check(
             "\"GET http://h:80/ HTTP/1.1\" \"ends in a backslash \\\\\" - -",
             expect![[r#"
-            plain
-            request: GET http://h:80/ HTTP/1.1
-            request_method: GET
-            request_url: http://h:80/
-            request_protocol: HTTP/1.1
-            user_agent: ends in a backslash \\
-        "#]],
+                row
+                  request: GET http://h:80/ HTTP/1.1
+                  request_method: GET
+                  request_url: http://h:80/
+                  request_protocol: HTTP/1.1
+                  user_agent: ends in a backslash \\
+            "#]],
         );
         check(
             "\"GET http://h:80/ HTTP/1.1\" \"ends in a backslash \\\" - -",
             expect![[r#"
-            recovered
-            request: GET http://h:80/ HTTP/1.1
-            request_method: GET
-            request_url: http://h:80/
-            request_protocol: HTTP/1.1
-            user_agent: ends in a backslash \
-        "#]],
+                recovered
+                  request: GET http://h:80/ HTTP/1.1
+                  request_method: GET
+                  request_url: http://h:80/
+                  request_protocol: HTTP/1.1
+                  user_agent: ends in a backslash \
+            "#]],
         );
         check(
             "\"GET http://h:80/\"a\" b HTTP/1.1\" \"an \"agent\" here\" CIPHER TLSv1.2",
             expect![[r#"
-            recovered
-            request: GET http://h:80/"a" b HTTP/1.1
-            request_method: GET
-            request_url: http://h:80/"a" b
-            request_protocol: HTTP/1.1
-            user_agent: an "agent" here
-            ssl_cipher: CIPHER
-            ssl_protocol: TLSv1.2
-        "#]],
+                recovered
+                  request: GET http://h:80/"a" b HTTP/1.1
+                  request_method: GET
+                  request_url: http://h:80/"a" b
+                  request_protocol: HTTP/1.1
+                  user_agent: an "agent" here
+                  ssl_cipher: CIPHER
+                  ssl_protocol: TLSv1.2
+            "#]],
         );
         check(
             "\"GET http://h:80/ HTTP/1.1\" \"x\" - - \"y\" CIPHER TLSv1.2",
             expect![[r#"
-            recovered
-            request: GET http://h:80/ HTTP/1.1
-            request_method: GET
-            request_url: http://h:80/
-            request_protocol: HTTP/1.1
-            user_agent: x" - - "y
-            ssl_cipher: CIPHER
-            ssl_protocol: TLSv1.2
-        "#]],
+                recovered
+                  request: GET http://h:80/ HTTP/1.1
+                  request_method: GET
+                  request_url: http://h:80/
+                  request_protocol: HTTP/1.1
+                  user_agent: x" - - "y
+                  ssl_cipher: CIPHER
+                  ssl_protocol: TLSv1.2
+            "#]],
         );
         check(
             "\"GET http://h:80/ HTTP/1.1\" \"x HTTP/1.1\" \"y\" CIPHER TLSv1.2",

@@ -2,7 +2,7 @@
 //! and a zone flow out, with where in the text they end. What the pattern leaves out is left to [`Zone::closest_micros`].
 
 use super::Problem;
-use super::time::{Civil, digit, fraction_micros, month, zone};
+use super::time::{Civil, digit, fraction_micros, month, offset, year_days};
 use super::zone::{Known, Zone};
 
 /// A compiled pattern.
@@ -12,6 +12,9 @@ pub(super) struct Clock {
     /// The zone that the pattern names; the reader's otherwise.
     pub zone: Option<Zone>,
 }
+
+/// Digits of the largest epoch that is read.
+const EPOCH_DIGITS: usize = 18;
 
 /// A piece of a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,10 +42,8 @@ pub(super) enum Item {
         /// Whether it may be left out.
         is_optional: bool,
     },
-    /// Seconds since 1970; what follows, if anything, is a fraction of its own.
-    EpochSeconds,
-    /// Milliseconds since 1970.
-    EpochMillis,
+    /// Units of so many microseconds since 1970; what follows seconds, if anything, is a fraction of its own.
+    Epoch(i64),
 }
 
 /// What a number is.
@@ -85,20 +86,28 @@ struct Seen {
 impl Clock {
     /// A clock of these items; a problem if they tell no time.
     pub(super) fn new(items: Vec<Item>, at: &str) -> Result<Clock, Problem> {
-        let tells = |item: &Item| matches!(item, Item::Number(Part::Hour | Part::HalfHour, ..) | Item::EpochSeconds | Item::EpochMillis);
+        let tells = |item: &Item| matches!(item, Item::Number(Part::Hour | Part::HalfHour, ..) | Item::Epoch(_));
         match items.iter().any(tells) {
-            true => Ok(Clock { items, zone: None }),
+            true => Ok(Clock::of_part(items)),
             false => Err(Problem::new(at, "the date pattern has no hour")),
         }
     }
 
+    /// A clock that tells a part of a time, such as the day.
+    pub(super) fn of_part(items: Vec<Item>) -> Clock {
+        Clock { items, zone: None }
+    }
+
     /// Whether times say their day; the year may be left out.
     pub(super) fn tells_day(&self) -> bool {
-        let has = |part: Part| self.items.iter().any(|item| matches!(item, Item::Number(found, ..) if *found == part));
-        let has_item = |items: &[Item]| self.items.iter().any(|item| items.contains(item));
-        let has_year = has(Part::Year) || has(Part::YearOfCentury);
-        let has_month = has(Part::Month) || has_item(&[Item::MonthName]);
-        has_item(&[Item::EpochSeconds, Item::EpochMillis]) || has_month && has(Part::Day) || has_year && has(Part::DayOfYear)
+        let seen = Told::of(self.items.iter());
+        seen.epoch || seen.month && seen.day || seen.year && seen.day_of_year
+    }
+
+    /// Whether clocks together tell a date with its year, and an hour.
+    pub(super) fn are_complete<'a>(clocks: impl Iterator<Item = &'a Clock>) -> bool {
+        let seen = Told::of(clocks.flat_map(|clock| &clock.items));
+        seen.epoch || seen.year && (seen.day_of_year || seen.month && seen.day) && seen.hour
     }
 
     /// Lets a fraction follow the second.
@@ -116,39 +125,91 @@ impl Clock {
 
     /// Reads the time that `text` starts with, and gives where it ends.
     pub(super) fn read(&self, text: &[u8]) -> Option<(Stamp, usize)> {
-        let (mut stamp, mut at) = (Stamp::default(), 0);
+        let mut stamp = Stamp::default();
+        let end = self.read_part(text, &mut stamp)?;
+        Some((stamp, end))
+    }
+
+    /// Reads a part of a time that `text` starts with, and gives where it ends; further clocks may add theirs.
+    pub(super) fn read_part(&self, text: &[u8], stamp: &mut Stamp) -> Option<usize> {
+        let mut at = 0;
         for item in &self.items {
             at += stamp.take(item, text.get(at..)?)?;
         }
-        Some((stamp, at))
+        Some(at)
     }
 
     /// Microseconds since 1970 UTC of a time; the outer `None` means that there is no such time, the inner one that it
     /// leaves out what nobody knows.
     pub(super) fn micros(&self, stamp: &Stamp, millis: i64, zone: Zone, arrived: i64) -> Option<Option<i64>> {
-        if let Some(epoch) = stamp.epoch {
-            return epoch.checked_add(stamp.civil.micros + millis * 1_000).map(Some);
+        stamp.micros(millis, self.zone.unwrap_or(zone), arrived)
+    }
+
+    /// The same of a text that is the time and nothing else.
+    pub(super) fn whole_micros(&self, text: &[u8], zone: Zone, arrived: i64) -> Option<Option<i64>> {
+        let (stamp, _) = self.read(text).filter(|(_, end)| *end == text.len())?;
+        self.micros(&stamp, 0, zone, arrived)
+    }
+}
+
+/// Which parts of a time items tell.
+#[derive(Default)]
+struct Told {
+    year: bool,
+    month: bool,
+    day: bool,
+    day_of_year: bool,
+    hour: bool,
+    epoch: bool,
+}
+
+impl Told {
+    fn of<'a>(items: impl Iterator<Item = &'a Item>) -> Told {
+        let (mut told, mut has_half, mut has_half_hour) = (Told::default(), false, false);
+        for item in items {
+            match item {
+                Item::Number(Part::Year | Part::YearOfCentury, ..) => told.year = true,
+                Item::Number(Part::Month, ..) | Item::MonthName => told.month = true,
+                Item::Number(Part::Day, ..) => told.day = true,
+                Item::Number(Part::DayOfYear, ..) => told.day_of_year = true,
+                Item::Number(Part::Hour, ..) => told.hour = true,
+                Item::Number(Part::HalfHour, ..) => has_half_hour = true,
+                Item::Half => has_half = true,
+                Item::Epoch(_) => told.epoch = true,
+                _ => {}
+            }
         }
-        let zone = stamp.zone.map(Zone::Fixed).or(stamp.named).or(self.zone).unwrap_or(zone);
-        let mut civil = stamp.civil;
-        civil.micros += millis * 1_000;
-        if let Some(is_afternoon) = stamp.half {
+        told.hour |= has_half && has_half_hour;
+        told
+    }
+}
+
+impl Stamp {
+    /// Microseconds since 1970 UTC; `zone` is that of a time that names none. As for [`Clock::micros`].
+    pub(super) fn micros(&self, millis: i64, zone: Zone, arrived: i64) -> Option<Option<i64>> {
+        let finer = self.civil.micros + millis * 1_000;
+        if let Some(epoch) = self.epoch {
+            // One that is finer than a second has its fraction already.
+            let is_whole = epoch % 1_000_000 == 0;
+            return epoch.checked_add(if is_whole { finer } else { 0 }).map(Some);
+        }
+        let zone = self.zone.map(Zone::Fixed).or(self.named).unwrap_or(zone);
+        let mut civil = Civil { micros: finer, ..self.civil };
+        if let Some(is_afternoon) = self.half {
             civil.hour = civil.hour % 12 + if is_afternoon { 12 } else { 0 };
         }
-        if stamp.day_of_year > 0 && !stamp.known.month {
-            let first = zone.utc_micros(&Civil { month: 1, day: 1, ..civil })?;
-            return Some(Some(first + (stamp.day_of_year - 1) * 86_400_000_000));
+        if self.day_of_year > 0 && !self.known.month {
+            let first = Civil { month: 1, day: 1, ..civil }.utc_micros(0).filter(|_| self.day_of_year <= year_days(civil.year))?;
+            return zone.local_micros(first + (self.day_of_year - 1) * 86_400_000_000).map(Some);
         }
-        let known = match stamp.known {
+        let known = match self.known {
             Seen { year: true, month: true, day: true } => Known::Date,
             Seen { month: true, day: true, .. } => Known::MonthAndDay,
             _ => Known::TimeOfDay,
         };
         zone.closest_micros(&civil, known, arrived)
     }
-}
 
-impl Stamp {
     /// Takes an item in, and gives how many bytes it has.
     fn take(&mut self, item: &Item, text: &[u8]) -> Option<usize> {
         match *item {
@@ -203,15 +264,11 @@ impl Stamp {
                 Some(length)
             }
             Item::Zone { is_optional } => self.zone(text).or(is_optional.then_some(0)),
-            Item::EpochSeconds => {
-                let (seconds, length) = number(text, 1, 11)?;
-                self.epoch = Some(seconds * 1_000_000);
-                Some(length)
-            }
-            Item::EpochMillis => {
-                let (millis, length) = number(text, 1, 14)?;
-                self.epoch = Some(millis * 1_000);
-                Some(length)
+            Item::Epoch(micros) => {
+                let is_negative = text.first() == Some(&b'-');
+                let (units, length) = number(&text[usize::from(is_negative)..], 1, EPOCH_DIGITS)?;
+                self.epoch = Some(if is_negative { -units } else { units }.checked_mul(micros)?);
+                Some(length + usize::from(is_negative))
             }
         }
     }
@@ -237,7 +294,7 @@ impl Stamp {
         let length = text.iter().take(40).take_while(|byte| is_name(byte)).count();
         // An offset may be followed by what belongs to something else.
         for length in [length, 6, 5, 3, 1].into_iter().filter(|shorter| *shorter <= length) {
-            if let Some(seconds) = zone(&text[..length]) {
+            if let Some(seconds) = offset(&text[..length]) {
                 self.zone = Some(seconds);
                 return Some(length);
             }

@@ -358,7 +358,7 @@ fn decode_user_agent(row: &mut Row<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::shown::shown_all;
+    use crate::format::shown::shown;
     use crate::format::{Explained, Outcome, explain_all};
     use expect_test::{Expect, expect};
 
@@ -371,7 +371,7 @@ mod tests {
     }
 
     fn check(text: &str, expected: Expect) {
-        expected.assert_eq(&shown_all(grammar(None).as_ref(), text));
+        expected.assert_eq(&shown(grammar(None).as_ref(), text));
     }
 
     #[test]
@@ -379,103 +379,103 @@ mod tests {
         check(
             EXAMPLES[0].text,
             expect![[r#"
-            Header
-            Header
-            plain
-            time: 2026-02-06T00:00:38Z
-            x_edge_location: LAX1
-            sc_bytes: 392
-            c_ip: 192.0.2.100
-            cs_method: GET
-            cs_host: d111111abcdef8.cloudfront.net
-            cs_uri_stem: /index.html
-            sc_status: 200
-            cs_user_agent: Mozilla/5.0%20(X11)
-            x_edge_result_type: Hit
-            x_edge_request_id: SOX4xwn4XV6Q4rgb7XiVGOHms_BGlTAC4KyHmureZmBNrjGdRLiNIQ==
-            x_host_header: www.example.org
-            cs_protocol: https
-            cs_bytes: 23
-            time_taken: 0.001
-            x_forwarded_for: 192.0.2.7,%20192.0.2.8
-            ssl_protocol: TLSv1.3
-            ssl_cipher: TLS_AES_128_GCM_SHA256
-            x_edge_response_result_type: Hit
-            cs_protocol_version: HTTP/2.0
-            c_port: 11040
-            time_to_first_byte: 0.001
-            x_edge_detailed_result_type: Hit
-            sc_content_type: text/html
-            sc_content_len: 78
-            user_agent_decoded: Mozilla/5.0 (X11)
-            Header
-            plain
-            time: 2026-02-06T00:00:39Z
-            cs_method: HEAD
-        "#]],
+                Header
+                Header
+                row
+                  time: 2026-02-06T00:00:38Z
+                  x_edge_location: LAX1
+                  sc_bytes: 392
+                  c_ip: 192.0.2.100
+                  cs_method: GET
+                  cs_host: d111111abcdef8.cloudfront.net
+                  cs_uri_stem: /index.html
+                  sc_status: 200
+                  cs_user_agent: Mozilla/5.0%20(X11)
+                  x_edge_result_type: Hit
+                  x_edge_request_id: SOX4xwn4XV6Q4rgb7XiVGOHms_BGlTAC4KyHmureZmBNrjGdRLiNIQ==
+                  x_host_header: www.example.org
+                  cs_protocol: https
+                  cs_bytes: 23
+                  time_taken: 0.001
+                  x_forwarded_for: 192.0.2.7,%20192.0.2.8
+                  ssl_protocol: TLSv1.3
+                  ssl_cipher: TLS_AES_128_GCM_SHA256
+                  x_edge_response_result_type: Hit
+                  cs_protocol_version: HTTP/2.0
+                  c_port: 11040
+                  time_to_first_byte: 0.001
+                  x_edge_detailed_result_type: Hit
+                  sc_content_type: text/html
+                  sc_content_len: 78
+                  user_agent_decoded: Mozilla/5.0 (X11)
+                Header
+                row
+                  time: 2026-02-06T00:00:39Z
+                  cs_method: HEAD
+            "#]],
         );
         check(
             EXAMPLES[1].text,
             expect![[r#"
-            plain
-            time: 2026-02-06T00:00:38Z
-            x_edge_location: LAX1
-            sc_bytes: 0
-            c_ip: 2001:db8::1
-            cs_method: GET
-            cs_host: d111111abcdef8.cloudfront.net
-            cs_uri_stem: /index.html
-            sc_status: 0
-            cs_user_agent: Mozilla/5.0%2520(X11)
-            cs_uri_query: a=b
-            x_edge_result_type: Error
-            user_agent_decoded: Mozilla/5.0 (X11)
-        "#]],
+                row
+                  time: 2026-02-06T00:00:38Z
+                  x_edge_location: LAX1
+                  sc_bytes: 0
+                  c_ip: 2001:db8::1
+                  cs_method: GET
+                  cs_host: d111111abcdef8.cloudfront.net
+                  cs_uri_stem: /index.html
+                  sc_status: 0
+                  cs_user_agent: Mozilla/5.0%2520(X11)
+                  cs_uri_query: a=b
+                  x_edge_result_type: Error
+                  user_agent_decoded: Mozilla/5.0 (X11)
+            "#]],
         );
         check(
             EXAMPLES[2].text,
             expect![[r#"
                 Header
                 Header
-                plain
-                time: 2012-03-12T23:51:21Z
-                x_edge_location: SEA4
-                sc_bytes: 3914
-                c_ip: 192.0.2.222
-                cs_uri_stem: rtmp://example.org/st
-                cs_uri_query: key=value
-                user_agent_decoded: LNX 10,0,32,18
-                x_event: play
-                x_cf_status: OK
-                x_cf_client_id: bfd8a98bee0840d9
-                c_referrer: http://example.org/p.swf
-                x_page_url: http://example.org/?n=1
-                c_user_agent: LNX%2010,0,32,18
-                x_sname: video
-                x_sname_query: p=2&q=4
-                x_file_ext: flv
-                x_sid: 1
+                row
+                  time: 2012-03-12T23:51:21Z
+                  x_edge_location: SEA4
+                  sc_bytes: 3914
+                  c_ip: 192.0.2.222
+                  cs_uri_stem: rtmp://example.org/st
+                  cs_uri_query: key=value
+                  user_agent_decoded: LNX 10,0,32,18
+                  x_event: play
+                  x_cf_status: OK
+                  x_cf_client_id: bfd8a98bee0840d9
+                  c_referrer: http://example.org/p.swf
+                  x_page_url: http://example.org/?n=1
+                  c_user_agent: LNX%2010,0,32,18
+                  x_sname: video
+                  x_sname_query: p=2&q=4
+                  x_file_ext: flv
+                  x_sid: 1
             "#]],
         );
         check(
             "#Fields:\tdate\ttime\tx-new\tcs(Host)\n2026-02-06\t00:00:38\t%20\"\th\n2026-02-06\t00:00:38\t-\t-\n",
             expect![[r#"
-            Header
-            plain
-            time: 2026-02-06T00:00:38Z
-            cs_host: h
-            extra: {"x-new":"%20\""}
-            plain
-            time: 2026-02-06T00:00:38Z
-        "#]],
+                Header
+                row
+                  time: 2026-02-06T00:00:38Z
+                  cs_host: h
+                  extra: {"x-new":"%20\""}
+                row
+                  time: 2026-02-06T00:00:38Z
+            "#]],
         );
         expect![[r#"
-            plain
-            time: 2026-02-06T00:00:38.541Z
-            c_ip: 192.0.2.1
-            extra: {"cmcd-a":"12"}
+            row
+              time: 2026-02-06T00:00:38.541Z
+              c_ip: 192.0.2.1
+              extra: {"cmcd-a":"12"}
         "#]]
-        .assert_eq(&shown_all(grammar(Some("timestamp ${c-ip},cmcd-a")).as_ref(), "1770336038.541\t192.0.2.1\t12"));
+        .assert_eq(&shown(grammar(Some("timestamp ${c-ip},cmcd-a")).as_ref(), "1770336038.541\t192.0.2.1\t12"));
     }
 
     #[test]
@@ -496,38 +496,38 @@ mod tests {
         check(
             "#Fields: timestamp(ms) timestamp date time\n1770336038541\t1770336038\t2026-02-06\t00:00:38",
             expect![[r#"
-            Header
-            plain
-            time: 2026-02-06T00:00:38.541Z
-        "#]],
+                Header
+                row
+                  time: 2026-02-06T00:00:38.541Z
+            "#]],
         );
         check(
             "#Fields: date sc-status\n2026-02-06\t000",
             expect![[r#"
-            Header
-            plain
-            sc_status: 0
-            extra: {"date":"2026-02-06"}
-        "#]],
+                Header
+                row
+                  sc_status: 0
+                  extra: {"date":"2026-02-06"}
+            "#]],
         );
         check(
             "#Fields: date time\n-\t-\n2026-02-06\t-\n2026-02-30\t00:00:38\n2026-02-06\t0:00:38",
             expect![[r#"
-            Header
-            plain
-            reject at 0 `2026-02-06	-`: `time` is no time
-            reject at 11 `00:00:38`: `time` is no time
-            reject at 11 `0:00:38`: `time` is no time
-        "#]],
+                Header
+                row
+                reject at 0 `2026-02-06	-`: `time` is no time
+                reject at 11 `00:00:38`: `time` is no time
+                reject at 11 `0:00:38`: `time` is no time
+            "#]],
         );
         check(
             "#Fields: timestamp\n1770336038.\n-\nx",
             expect![[r#"
-            Header
-            reject at 0 `1770336038.`: `time` is no time
-            plain
-            reject at 0 `x`: `time` is no time
-        "#]],
+                Header
+                reject at 0 `1770336038.`: `time` is no time
+                row
+                reject at 0 `x`: `time` is no time
+            "#]],
         );
     }
 

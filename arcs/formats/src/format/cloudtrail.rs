@@ -217,7 +217,7 @@ fn is_digest(object: &[u8], row: &Row<'_>) -> bool {
 mod tests {
     use super::*;
     use crate::format::json_record::check_columns;
-    use crate::format::shown::shown_all;
+    use crate::format::shown::shown;
     use crate::format::{Outcome, explain_all};
     use expect_test::{Expect, expect};
     use serde_json::Value;
@@ -227,7 +227,7 @@ mod tests {
     }
 
     fn check(text: &str, expected: Expect) {
-        expected.assert_eq(&shown_all(&grammar(), text));
+        expected.assert_eq(&shown(&grammar(), text));
     }
 
     #[test]
@@ -235,72 +235,72 @@ mod tests {
         check(
             EXAMPLES[0].text,
             expect![[r#"
-            plain
-            event_version: 1.11
-            time: 2026-02-06T00:00:38Z
-            event_source: s3.amazonaws.com
-            event_name: GetObject
-            aws_region: us-east-1
-            source_ip_address: 192.0.2.3
-            user_agent: [aws-cli/2.15]
-            error_code: AccessDenied
-            error_message: Access Denied
-            user_identity_type: AssumedRole
-            user_identity_principal_id: AROA1:app
-            user_identity_arn: arn:aws:sts::123456789012:assumed-role/app/app
-            user_identity_account_id: 123456789012
-            user_identity_access_key_id: ASIA1
-            user_identity: {"type":"AssumedRole","principalId":"AROA1:app","arn":"arn:aws:sts::123456789012:assumed-role/app/app","accountId":"123456789012","accessKeyId":"ASIA1","sessionContext":{"attributes":{"mfaAuthenticated":"false"}}}
-            request_parameters: {"bucketName":"lake","key":"a\"b"}
-            additional_event_data: {"bytesTransferredOut":243}
-            request_id: R1
-            event_id: E1
-            read_only: true
-            resources: [{"type":"AWS::S3::Object","ARN":"arn:aws:s3:::lake/a"}]
-            event_type: AwsApiCall
-            management_event: false
-            recipient_account_id: 123456789012
-            shared_event_id: S1
-            vpc_endpoint_id: vpce-1
-            event_category: Data
-            tls_version: TLSv1.3
-            tls_cipher_suite: TLS_AES_128_GCM_SHA256
-            tls_client_provided_host_header: lake.s3.amazonaws.com
-            extra: {"new":[1]}
-            plain
-            event_version: 1.08
-            time: 2026-02-06T00:00:39Z
-            event_source: sts.amazonaws.com
-            event_name: AssumeRole
-            user_identity_type: AWSService
-            user_identity_invoked_by: ec2.amazonaws.com
-            user_identity: {"type":"AWSService","invokedBy":"ec2.amazonaws.com"}
-        "#]],
+                row
+                  event_version: 1.11
+                  time: 2026-02-06T00:00:38Z
+                  event_source: s3.amazonaws.com
+                  event_name: GetObject
+                  aws_region: us-east-1
+                  source_ip_address: 192.0.2.3
+                  user_agent: [aws-cli/2.15]
+                  error_code: AccessDenied
+                  error_message: Access Denied
+                  user_identity_type: AssumedRole
+                  user_identity_principal_id: AROA1:app
+                  user_identity_arn: arn:aws:sts::123456789012:assumed-role/app/app
+                  user_identity_account_id: 123456789012
+                  user_identity_access_key_id: ASIA1
+                  user_identity: {"type":"AssumedRole","principalId":"AROA1:app","arn":"arn:aws:sts::123456789012:assumed-role/app/app","accountId":"123456789012","accessKeyId":"ASIA1","sessionContext":{"attributes":{"mfaAuthenticated":"false"}}}
+                  request_parameters: {"bucketName":"lake","key":"a\"b"}
+                  additional_event_data: {"bytesTransferredOut":243}
+                  request_id: R1
+                  event_id: E1
+                  read_only: true
+                  resources: [{"type":"AWS::S3::Object","ARN":"arn:aws:s3:::lake/a"}]
+                  event_type: AwsApiCall
+                  management_event: false
+                  recipient_account_id: 123456789012
+                  shared_event_id: S1
+                  vpc_endpoint_id: vpce-1
+                  event_category: Data
+                  tls_version: TLSv1.3
+                  tls_cipher_suite: TLS_AES_128_GCM_SHA256
+                  tls_client_provided_host_header: lake.s3.amazonaws.com
+                  extra: {"new":[1]}
+                row
+                  event_version: 1.08
+                  time: 2026-02-06T00:00:39Z
+                  event_source: sts.amazonaws.com
+                  event_name: AssumeRole
+                  user_identity_type: AWSService
+                  user_identity_invoked_by: ec2.amazonaws.com
+                  user_identity: {"type":"AWSService","invokedBy":"ec2.amazonaws.com"}
+            "#]],
         );
         check(
             EXAMPLES[1].text,
             expect![[r#"
-            plain
-            time: 2026-02-06T00:00:38Z
-            event_name: ConsoleLogin
-            session_credential_from_console: true
-            plain
-            time: 2026-02-06T00:00:39Z
-            event_name: CreateBucket
-            request_parameters: {
-                "bucketName": "lake"
-              }
-        "#]],
+                row
+                  time: 2026-02-06T00:00:38Z
+                  event_name: ConsoleLogin
+                  session_credential_from_console: true
+                row
+                  time: 2026-02-06T00:00:39Z
+                  event_name: CreateBucket
+                  request_parameters: {
+                    "bucketName": "lake"
+                  }
+            "#]],
         );
         check(
             EXAMPLES[2].text,
             expect![[r#"
-            Header
-            Header
-            plain
-            time: 2026-02-06T00:00:38Z
-            event_name: AssumeRole
-        "#]],
+                Header
+                Header
+                row
+                  time: 2026-02-06T00:00:38Z
+                  event_name: AssumeRole
+            "#]],
         );
         check(r#"{"Records":[]}"#, expect![[""]]);
         assert_eq!(FIELDS.len(), grammar().columns().len());
@@ -314,29 +314,29 @@ mod tests {
         check(
             &format!(r#"{{"Records":[{event},{{"eventTime":"x"}},{{"a":1}},{event},{{"eventTime":"#),
             expect![[r#"
-            plain
-            time: 2026-02-06T00:00:38Z
-            event_name: A
-            reject at 14 `x"}`: `time` is no time
-            reject at 0 `{"a":1}`: the JSON object is no CloudTrail event: it has no `eventTime` or no `eventName`
-            plain
-            time: 2026-02-06T00:00:38Z
-            event_name: A
-            reject at 13 ``: no JSON value starts here
-        "#]],
+                row
+                  time: 2026-02-06T00:00:38Z
+                  event_name: A
+                reject at 14 `x"}`: `time` is no time
+                reject at 0 `{"a":1}`: the JSON object is no CloudTrail event: it has no `eventTime` or no `eventName`
+                row
+                  time: 2026-02-06T00:00:38Z
+                  event_name: A
+                reject at 13 ``: no JSON value starts here
+            "#]],
         );
         check(
             &format!("{{\"eventTime\":\"2026\n{event}\nrubbish\n{event}"),
             expect![[r#"
-            reject at 13 `"2026`: a JSON string has no end
-            plain
-            time: 2026-02-06T00:00:38Z
-            event_name: A
-            reject at 0 `rubbish`: no JSON object starts here
-            plain
-            time: 2026-02-06T00:00:38Z
-            event_name: A
-        "#]],
+                reject at 13 `"2026`: a JSON string has no end
+                row
+                  time: 2026-02-06T00:00:38Z
+                  event_name: A
+                reject at 0 `rubbish`: no JSON object starts here
+                row
+                  time: 2026-02-06T00:00:38Z
+                  event_name: A
+            "#]],
         );
         check(
             r#"{"eventTime":"2026-02-06T00:00:38Z","eventName":"A","readOnly":"yes"}"#,

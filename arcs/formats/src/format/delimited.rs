@@ -378,7 +378,7 @@ impl Delimited {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::web_shown::{columns, grammar, problem, sample, shown};
+    use crate::format::shown::{columns, grammar, problem, sample, shown};
     use crate::format::{Outcome, explain_all};
     use expect_test::{Expect, expect};
     use serde_json::json;
@@ -422,14 +422,14 @@ mod tests {
             json!("delimited"),
             "a,b,c\n1,2\n1,2,3,4\n\"1\"2,3,4\n1,2,\"3",
             expect![[r#"
-            Header
-            cut
-              a: 1
-              b: 2
-            reject at `4`: the record has more values than the header names
-            reject at `2,3,4`: neither a delimiter nor the end follows a quoted value
-            reject at `"3`: a quoted value has no end
-        "#]],
+                Header
+                cut
+                  a: 1
+                  b: 2
+                reject at 6 `4`: the record has more values than the header names
+                reject at 3 `2,3,4`: neither a delimiter nor the end follows a quoted value
+                reject at 4 `"3`: a quoted value has no end
+            "#]],
         );
     }
 
@@ -457,8 +457,8 @@ mod tests {
                   x: 2
                   said: a|b
                   extra: ["more"]
-                reject at `x|2|3`: `n` is not a whole number of at most 32 bits
-                reject at `soon|1|2|3`: `time` is not a time by its format
+                reject at 15 `x|2|3`: `n` is not a whole number of at most 32 bits
+                reject at 0 `soon|1|2|3`: `time` is not a time by its format
             "#]],
         );
         let mut with_header = spec;

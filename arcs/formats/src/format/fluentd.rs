@@ -10,7 +10,7 @@ use super::app::{self, HOST_OPTION, SERVICE_OPTION, TIMEZONE};
 use super::json::{COLUMNS_OPTION, Objects, add_member};
 use super::json_columns::object;
 use super::json_fields::{Json, members, skip_space};
-use super::time::{iso_micros, zone};
+use super::time::{iso_micros, offset};
 use super::{
     Column, Example, Format, FormatOption, Framing, Grammar, Headers, OptionKind, Options, Parsed, Problem, Reject, Scope, TIME_COLUMN,
     Values, compile,
@@ -101,7 +101,7 @@ fn micros(objects: &Objects, time: &[u8]) -> Result<i64, Reject> {
     let zoned = || {
         // `2026-02-06 01:02:03 +0900`
         let space = memchr::memrchr(b' ', time)?;
-        iso_micros(&time[..space], zone(&time[space + 1..])?)
+        iso_micros(&time[..space], offset(&time[space + 1..])?)
     };
     let micros = objects.micros(&Json::Text(time.into())).or_else(zoned);
     micros.ok_or_else(|| Reject::new(0, "the first field is no time of ISO 8601 or number of seconds since 1970"))

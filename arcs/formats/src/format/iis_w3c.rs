@@ -321,7 +321,7 @@ fn are_fit(record: &[u8], fields: &[Field], holder: usize, spaces: usize) -> boo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::web_shown::{grammar, problem, shown};
+    use crate::format::shown::{grammar, problem, shown};
     use expect_test::{Expect, expect};
     use serde_json::json;
 
@@ -367,7 +367,7 @@ mod tests {
              00:00:01 192.0.2.3 a=1;+b=2 n 200 0\n#Fields: time date sc-bytes\n00:00:02.5 2026-02-07 9\n#Remark: done",
             expect![[r#"
                 Header
-                reject at `00:00:01 192.0.2.3 a=1;+b=2 n 200 0`: the time has no date: neither a field nor a #Date line says it
+                reject at 0 `00:00:01 192.0.2.3 a=1;+b=2 n 200 0`: the time has no date: neither a field nor a #Date line says it
                 Header
                 row
                   time: 2026-02-06T00:00:01Z
@@ -424,15 +424,15 @@ mod tests {
         check(
             &format!("{HEAD}{START} /a x=1 2 443 - 192.0.2.3 - - 200 0 0 15"),
             expect![[r#"
-            Header
-            reject at `2026-02-06 00:00:38 192.0.2.1 GET /a x=1 2 443 - 192.0.2.3 - - 200 0 0 15`: the line has more values than #Fields names, and which one holds spaces cannot be told
-        "#]],
+                Header
+                reject at 0 `2026-02-06 00:00:38 192.0.2.1 GET /a x=1`: the line has more values than #Fields names, and which one holds spaces cannot be told
+            "#]],
         );
         check(
             &format!("{HEAD}{START} /a - 443 - 192.0.2.3 a b c 200 0 0 15 99"),
             expect![[r#"
                 Header
-                reject at `2026-02-06 00:00:38 192.0.2.1 GET /a - 443 - 192.0.2.3 a b c 200 0 0 15 99`: the line has more values than #Fields names
+                reject at 0 `2026-02-06 00:00:38 192.0.2.1 GET /a - 4`: the line has more values than #Fields names
             "#]],
         );
     }
@@ -456,9 +456,9 @@ mod tests {
         check(
             &format!("{HEAD}2026-02-06"),
             expect![[r#"
-            Header
-            reject at `2026-02-06`: the line has no time
-        "#]],
+                Header
+                reject at 0 `2026-02-06`: the line has no time
+            "#]],
         );
     }
 
@@ -467,43 +467,43 @@ mod tests {
         check(
             "2026-02-06 00:00:38 x",
             expect![[r#"
-            reject at `2026-02-06 00:00:38 x`: no #Fields line came before, and the option `fields` is not set
-        "#]],
+                reject at 0 `2026-02-06 00:00:38 x`: no #Fields line came before, and the option `fields` is not set
+            "#]],
         );
         check(
             &format!("{HEAD}{START} /a - https - 192.0.2.3 a - 200 0 0 15"),
             expect![[r#"
-            Header
-            reject at `https - 192.0.2.3 a - 200 0 0 15`: `s_port` is not a whole number
-        "#]],
+                Header
+                reject at 39 `https - 192.0.2.3 a - 200 0 0 15`: `s_port` is not a whole number
+            "#]],
         );
         check(
             &format!("{HEAD}{START} /a - 4430000000000 - 192.0.2.3 a - 200 0 0 15"),
             expect![[r#"
-            Header
-            reject at `4430000000000 - 192.0.2.3 a - 200 0 0 15`: `s_port` is not a whole number
-        "#]],
+                Header
+                reject at 39 `4430000000000 - 192.0.2.3 a - 200 0 0 15`: `s_port` is not a whole number
+            "#]],
         );
         check(
             &format!("{HEAD}{START}  - 443 - 192.0.2.3 a - 200 0 0 15"),
             expect![[r#"
-            Header
-            reject at ` - 443 - 192.0.2.3 a - 200 0 0 15`: a value is empty: two spaces in a row
-        "#]],
+                Header
+                reject at 34 ` - 443 - 192.0.2.3 a - 200 0 0 15`: a value is empty: two spaces in a row
+            "#]],
         );
         check(
             "#Fields: date time\n2026-02-30 00:00:38",
             expect![[r#"
-            Header
-            reject at `00:00:38`: date and time are none like 2026-02-06 00:00:38
-        "#]],
+                Header
+                reject at 11 `00:00:38`: date and time are none like 2026-02-06 00:00:38
+            "#]],
         );
         check(
             "#Fields:\nx",
             expect![[r#"
-            Header
-            reject at `x`: the line has more values than #Fields names
-        "#]],
+                Header
+                reject at 0 `x`: the line has more values than #Fields names
+            "#]],
         );
         assert_eq!(problem(json!({"name": "iis-w3c", "fields": "date c-ip"})), "fields: does not name `time`");
     }

@@ -280,8 +280,8 @@ impl Compiler<'_> {
         };
         let pattern = arguments.first().map_or("", |pattern| pattern.trim());
         match pattern {
-            "UNIX" => return Clock::new(vec![Item::EpochSeconds], PATTERN),
-            "UNIX_MILLIS" => return Clock::new(vec![Item::EpochMillis], PATTERN),
+            "UNIX" => return Clock::new(vec![Item::Epoch(1_000_000)], PATTERN),
+            "UNIX_MILLIS" => return Clock::new(vec![Item::Epoch(1_000)], PATTERN),
             _ => {}
         }
         let named = self.dialect.dates.iter().find(|(name, _)| *name == pattern).map(|(_, pattern)| *pattern);

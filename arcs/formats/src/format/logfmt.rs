@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use memchr::memchr;
 
 use super::json_fields::string;
-use super::time::{Civil, epoch_seconds_micros, iso_micros};
+use super::time::epoch_seconds_micros;
 use super::zone::Zone;
 use super::{Column, Example, Format, Grammar, Options, Parsed, Problem, Reject, Scope, app};
 use crate::columns::{Cell, Row};
@@ -191,12 +191,8 @@ fn quoted_end(record: &[u8], start: usize) -> Option<usize> {
 /// A time in ISO 8601, or in seconds, milliseconds, microseconds or nanoseconds since 1970 by its size.
 fn micros(text: &[u8], zone: Zone) -> Option<i64> {
     const SECONDS_DIGITS: usize = 10;
-    if text.len() > 19 && iso_micros(text, 0).is_some() {
-        let has_zone = text.ends_with(b"Z") || text[19..].iter().any(|byte| matches!(byte, b'+' | b'-' | b'z'));
-        return if has_zone { iso_micros(text, 0) } else { local(iso_micros(text, 0)?, zone) };
-    }
-    if let Some(utc) = iso_micros(text, 0) {
-        return local(utc, zone);
+    if let Some(micros) = zone.iso_micros(text) {
+        return Some(micros);
     }
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     if digits < text.len() || digits <= SECONDS_DIGITS {
@@ -208,22 +204,6 @@ fn micros(text: &[u8], zone: Zone) -> Option<i64> {
         14..=16 => number,
         _ => number / 1_000,
     })
-}
-
-/// What clocks of a zone show, given as if it were UTC, in UTC.
-fn local(shown: i64, zone: Zone) -> Option<i64> {
-    use chrono::{DateTime, Datelike, Timelike};
-    let time = DateTime::from_timestamp_micros(shown)?;
-    let civil = Civil {
-        year: i64::from(time.year()),
-        month: i64::from(time.month()),
-        day: i64::from(time.day()),
-        hour: i64::from(time.hour()),
-        minute: i64::from(time.minute()),
-        second: i64::from(time.second()),
-        micros: i64::from(time.timestamp_subsec_micros()),
-    };
-    zone.utc_micros(&civil)
 }
 
 /// Pairs as a JSON object, keys in the order in which they first came.

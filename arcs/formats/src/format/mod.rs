@@ -54,10 +54,7 @@ mod trace;
 mod typed;
 mod vpc_flow;
 mod waf;
-#[cfg(test)]
-mod web_shown;
 mod web_template;
-mod web_time;
 mod web_value;
 mod zone;
 
@@ -391,9 +388,7 @@ mod tests {
         "time",
         "trace",
         "typed",
-        "web-shown",
         "web-template",
-        "web-time",
         "web-value",
         "zone",
     ];

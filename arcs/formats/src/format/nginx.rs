@@ -9,6 +9,7 @@ use super::names::snake;
 use super::nginx_variables::{name_time, variable};
 use super::web_template::{Holds, Piece, Template, Value};
 use super::web_value::{Reading, Writes};
+use super::zone::Zone;
 use super::{Column, Example, Format, FormatOption, Grammar, OptionKind, Options, Parsed, Problem, Reject, Scope, TIME_COLUMN};
 use crate::columns::Row;
 
@@ -66,7 +67,7 @@ fn compile(options: &Options<'_>) -> Result<Box<dyn Grammar>, Problem> {
     if let Some(shape) = JsonShape::of(&pieces).filter(|_| writes == Writes::Json) {
         return shape.grammar(pieces);
     }
-    Ok(Box::new(Lines(Template::new(timed(pieces), writes, 0, LOG_FORMAT)?)))
+    Ok(Box::new(Lines(Template::new(timed(pieces), writes, Zone::UTC, LOG_FORMAT)?)))
 }
 
 /// A format that is read by its literals.
@@ -270,7 +271,7 @@ impl JsonShape {
                 value.name = snake(key);
             }
         }
-        let template = Template::new(pieces, Writes::Json, 0, LOG_FORMAT)?;
+        let template = Template::new(pieces, Writes::Json, Zone::UTC, LOG_FORMAT)?;
         Ok(Box::new(JsonLines { keys: self.0, template }))
     }
 }
@@ -344,7 +345,7 @@ fn place(record: &[u8], value: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::web_shown::{columns, grammar, problem, sample, shown};
+    use crate::format::shown::{columns, grammar, problem, sample, shown};
     use crate::format::{Outcome, explain_all};
     use expect_test::{Expect, expect};
     use serde_json::json;
@@ -421,20 +422,20 @@ mod tests {
         check(
             "rubbish",
             expect![[r#"
-            reject at ``: the line ends in `$remote_addr`
-        "#]],
+                reject at 7 ``: the line ends in `$remote_addr`
+            "#]],
         );
         check(
             r#"192.0.2.3 - - [06/Feb/2026:01:00:38 +0100] "GET / HTTP/1.1" 20 0 "-" "-""#,
             expect![[r#"
-            reject at `20 0 "-" "-"`: `$status` is not a status of three digits
-        "#]],
+                reject at 60 `20 0 "-" "-"`: `$status` is not a status of three digits
+            "#]],
         );
         check(
             r#"192.0.2.3 - - [2026-02-06] "GET / HTTP/1.1" 200 0 "-" "-""#,
             expect![[r#"
-            reject at `[2026-02-06] "GET / HTTP/1.1" 200 0 "-" "-"`: `$time_local` is not a time like [06/Feb/2026:00:00:38 +0000]
-        "#]],
+                reject at 14 `[2026-02-06] "GET / HTTP/1.1" 200 0 "-" `: `$time_local` is not a time like [06/Feb/2026:00:00:38 +0000]
+            "#]],
         );
     }
 
@@ -515,9 +516,9 @@ mod tests {
                   local: 2026-02-06T00:00:38Z
                   len: 12
                   user_agent: x
-                reject at `many"}`: `$bytes_sent` is not a whole number of at most 64 bits
-                reject at ` x`: something follows the JSON object
-                reject at `[1]`: no JSON object starts here
+                reject at 29 `many"}`: `$bytes_sent` is not a whole number of at most 64 bits
+                reject at 22 ` x`: something follows the JSON object
+                reject at 0 `[1]`: no JSON object starts here
             "#]],
         );
         check_by(

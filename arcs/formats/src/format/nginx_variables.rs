@@ -5,9 +5,8 @@
 use std::borrow::Cow;
 
 use super::web_template::{Holds, Value};
-use super::web_time::Pattern;
 use super::web_value::{Reading, Writes};
-use super::{TIME_COLUMN, Values};
+use super::{TIME_COLUMN, Values, strftime};
 
 /// How the value of a variable is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -181,7 +180,7 @@ fn time(name: &str) -> Value {
     let reading = match name {
         "msec" => Reading::EpochSeconds,
         "time_iso8601" => Reading::Iso,
-        _ => Pattern::compile(LOCAL).map_or(Reading::Text, |pattern| Reading::Part(pattern, 0)),
+        _ => strftime::compile_part(LOCAL).map_or(Reading::Text, |pattern| Reading::Part(pattern, 0)),
     };
     Value { reading, holds: Holds::Colons, is_empty_allowed: false, ..of_shape(name, Word, "", "when the request was done".into()) }
 }

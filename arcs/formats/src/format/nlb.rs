@@ -117,11 +117,11 @@ fn is_version(text: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::shown::shown;
+    use crate::format::shown::first;
     use expect_test::{Expect, expect};
 
     fn check(line: &str, expected: Expect) {
-        expected.assert_eq(&shown(Fixed::grammar(COLUMNS, parse).unwrap().as_ref(), 0, line));
+        expected.assert_eq(&first(Fixed::grammar(COLUMNS, parse).unwrap().as_ref(), 0, line));
     }
 
     #[test]
@@ -129,99 +129,99 @@ mod tests {
         check(
             EXAMPLES[0].text,
             expect![[r#"
-            plain
-            type: tls
-            version: 2.0
-            time: 2026-02-06T02:59:40Z
-            elb: net/front/c6e77e28c25b2234
-            listener: g3d4b5e8bb8464cd
-            client_ip: 192.0.2.3
-            client_port: 51341
-            destination_ip: 10.0.0.185
-            destination_port: 443
-            connection_time: 5
-            tls_handshake_time: 2
-            received_bytes: 98
-            sent_bytes: 246
-            chosen_cert_arn: arn:aws:acm:us-east-2:123456789012:certificate/2a108f19
-            tls_cipher: ECDHE-RSA-AES128-SHA
-            tls_protocol_version: tlsv12
-            domain_name: front.example.org
-            alpn_fe_protocol: h2
-            alpn_be_protocol: h2
-            alpn_client_preference_list: "h2","http/1.1"
-            tls_connection_creation_time: 2026-02-06T02:59:30Z
-        "#]],
+                row
+                  type: tls
+                  version: 2.0
+                  time: 2026-02-06T02:59:40Z
+                  elb: net/front/c6e77e28c25b2234
+                  listener: g3d4b5e8bb8464cd
+                  client_ip: 192.0.2.3
+                  client_port: 51341
+                  destination_ip: 10.0.0.185
+                  destination_port: 443
+                  connection_time: 5
+                  tls_handshake_time: 2
+                  received_bytes: 98
+                  sent_bytes: 246
+                  chosen_cert_arn: arn:aws:acm:us-east-2:123456789012:certificate/2a108f19
+                  tls_cipher: ECDHE-RSA-AES128-SHA
+                  tls_protocol_version: tlsv12
+                  domain_name: front.example.org
+                  alpn_fe_protocol: h2
+                  alpn_be_protocol: h2
+                  alpn_client_preference_list: "h2","http/1.1"
+                  tls_connection_creation_time: 2026-02-06T02:59:30Z
+            "#]],
         );
         check(
             EXAMPLES[1].text,
             expect![[r#"
-            plain
-            type: tls
-            version: 2.0
-            time: 2026-02-06T02:59:40Z
-            elb: net/front/c6e77e28c25b2234
-            listener: g3d4b5e8bb8464cd
-            client_ip: 2001:db8::1
-            client_port: 51341
-            destination_ip: 10.0.0.185
-            destination_port: 443
-            connection_time: 5
-            received_bytes: 0
-            sent_bytes: 0
-            incoming_tls_alert: 46
-        "#]],
+                row
+                  type: tls
+                  version: 2.0
+                  time: 2026-02-06T02:59:40Z
+                  elb: net/front/c6e77e28c25b2234
+                  listener: g3d4b5e8bb8464cd
+                  client_ip: 2001:db8::1
+                  client_port: 51341
+                  destination_ip: 10.0.0.185
+                  destination_port: 443
+                  connection_time: 5
+                  received_bytes: 0
+                  sent_bytes: 0
+                  incoming_tls_alert: 46
+            "#]],
         );
         check(
             EXAMPLES[2].text,
             expect![[r#"
-            plain
-            type: tls
-            version: 1.0
-            time: 2019-02-06T02:59:40Z
-            elb: net/front/c6e77e28c25b2234
-            listener: g3d4b5e8bb8464cd
-            client_ip: 192.0.2.3
-            client_port: 51341
-            destination_ip: 10.0.0.185
-            destination_port: 443
-            connection_time: 5
-            tls_handshake_time: 2
-            received_bytes: 98
-            sent_bytes: 246
-            chosen_cert_arn: arn:aws:acm:us-east-2:123456789012:certificate/2a108f19
-            tls_cipher: ECDHE-RSA-AES128-SHA
-            tls_protocol_version: tlsv12
-            domain_name: front.example.org
-        "#]],
+                row
+                  type: tls
+                  version: 1.0
+                  time: 2019-02-06T02:59:40Z
+                  elb: net/front/c6e77e28c25b2234
+                  listener: g3d4b5e8bb8464cd
+                  client_ip: 192.0.2.3
+                  client_port: 51341
+                  destination_ip: 10.0.0.185
+                  destination_port: 443
+                  connection_time: 5
+                  tls_handshake_time: 2
+                  received_bytes: 98
+                  sent_bytes: 246
+                  chosen_cert_arn: arn:aws:acm:us-east-2:123456789012:certificate/2a108f19
+                  tls_cipher: ECDHE-RSA-AES128-SHA
+                  tls_protocol_version: tlsv12
+                  domain_name: front.example.org
+            "#]],
         );
         check(
             &format!("{} new fields", EXAMPLES[0].text),
             expect![[r#"
-            plain
-            type: tls
-            version: 2.0
-            time: 2026-02-06T02:59:40Z
-            elb: net/front/c6e77e28c25b2234
-            listener: g3d4b5e8bb8464cd
-            client_ip: 192.0.2.3
-            client_port: 51341
-            destination_ip: 10.0.0.185
-            destination_port: 443
-            connection_time: 5
-            tls_handshake_time: 2
-            received_bytes: 98
-            sent_bytes: 246
-            chosen_cert_arn: arn:aws:acm:us-east-2:123456789012:certificate/2a108f19
-            tls_cipher: ECDHE-RSA-AES128-SHA
-            tls_protocol_version: tlsv12
-            domain_name: front.example.org
-            alpn_fe_protocol: h2
-            alpn_be_protocol: h2
-            alpn_client_preference_list: "h2","http/1.1"
-            tls_connection_creation_time: 2026-02-06T02:59:30Z
-            extra: ["new","fields"]
-        "#]],
+                row
+                  type: tls
+                  version: 2.0
+                  time: 2026-02-06T02:59:40Z
+                  elb: net/front/c6e77e28c25b2234
+                  listener: g3d4b5e8bb8464cd
+                  client_ip: 192.0.2.3
+                  client_port: 51341
+                  destination_ip: 10.0.0.185
+                  destination_port: 443
+                  connection_time: 5
+                  tls_handshake_time: 2
+                  received_bytes: 98
+                  sent_bytes: 246
+                  chosen_cert_arn: arn:aws:acm:us-east-2:123456789012:certificate/2a108f19
+                  tls_cipher: ECDHE-RSA-AES128-SHA
+                  tls_protocol_version: tlsv12
+                  domain_name: front.example.org
+                  alpn_fe_protocol: h2
+                  alpn_be_protocol: h2
+                  alpn_client_preference_list: "h2","http/1.1"
+                  tls_connection_creation_time: 2026-02-06T02:59:30Z
+                  extra: ["new","fields"]
+            "#]],
         );
     }
 

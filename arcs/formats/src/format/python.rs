@@ -180,7 +180,7 @@ fn part(attribute: &Attribute<'_>, date: &str) -> Result<Part, Problem> {
     let field = |name: &str| To::Field(name.to_owned());
     Ok(match attribute.name {
         "asctime" => Part::Clock(strftime::compile(date, DATE_OPTION)?),
-        "created" => Part::Clock(Clock::new(vec![Item::EpochSeconds, Item::Byte(b'.'), Item::Fraction(1, 9)], FORMAT_OPTION)?),
+        "created" => Part::Clock(Clock::new(vec![Item::Epoch(1_000_000), Item::Byte(b'.'), Item::Fraction(1, 9)], FORMAT_OPTION)?),
         "msecs" => Part::Number(To::Millis),
         "message" => Part::Message,
         "levelname" => Part::Level,

@@ -105,11 +105,11 @@ impl Grammar for Resolver {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::shown::shown_all;
+    use crate::format::shown::shown;
     use expect_test::{Expect, expect};
 
     fn check(text: &str, expected: Expect) {
-        expected.assert_eq(&shown_all(&Resolver(Fields::new(FIELDS)), text));
+        expected.assert_eq(&shown(&Resolver(Fields::new(FIELDS)), text));
     }
 
     #[test]
@@ -117,47 +117,47 @@ mod tests {
         check(
             EXAMPLES[0].text,
             expect![[r#"
-            plain
-            version: 1.100000
-            account_id: 123456789012
-            region: us-east-1
-            vpc_id: vpc-1
-            time: 2026-02-06T00:00:38Z
-            query_name: www.example.org.
-            query_type: A
-            query_class: IN
-            rcode: NOERROR
-            answers: [{"Rdata":"192.0.2.9","Type":"A","Class":"IN"}]
-            srcaddr: 10.0.0.21
-            srcport: 56067
-            transport: UDP
-            srcids_instance: i-0d15cd0d3
-        "#]],
+                row
+                  version: 1.100000
+                  account_id: 123456789012
+                  region: us-east-1
+                  vpc_id: vpc-1
+                  time: 2026-02-06T00:00:38Z
+                  query_name: www.example.org.
+                  query_type: A
+                  query_class: IN
+                  rcode: NOERROR
+                  answers: [{"Rdata":"192.0.2.9","Type":"A","Class":"IN"}]
+                  srcaddr: 10.0.0.21
+                  srcport: 56067
+                  transport: UDP
+                  srcids_instance: i-0d15cd0d3
+            "#]],
         );
         check(
             EXAMPLES[1].text,
             expect![[r#"
-            plain
-            version: 1.100000
-            account_id: 123456789012
-            region: us-east-1
-            vpc_id: vpc-1
-            time: 2026-02-06T00:00:38Z
-            query_name: bad.example.org.
-            query_type: AAAA
-            query_class: IN
-            rcode: NODATA
-            answers: []
-            srcaddr: 10.0.0.21
-            srcport: 56067
-            transport: UDP
-            srcids_resolver_endpoint: rslvr-in-1
-            srcids_resolver_network_interface: rni-1
-            firewall_rule_action: BLOCK
-            firewall_rule_group_id: rslvr-frg-1
-            firewall_domain_list_id: rslvr-fdl-1
-            extra: {"new":{"a":1}}
-        "#]],
+                row
+                  version: 1.100000
+                  account_id: 123456789012
+                  region: us-east-1
+                  vpc_id: vpc-1
+                  time: 2026-02-06T00:00:38Z
+                  query_name: bad.example.org.
+                  query_type: AAAA
+                  query_class: IN
+                  rcode: NODATA
+                  answers: []
+                  srcaddr: 10.0.0.21
+                  srcport: 56067
+                  transport: UDP
+                  srcids_resolver_endpoint: rslvr-in-1
+                  srcids_resolver_network_interface: rni-1
+                  firewall_rule_action: BLOCK
+                  firewall_rule_group_id: rslvr-frg-1
+                  firewall_domain_list_id: rslvr-fdl-1
+                  extra: {"new":{"a":1}}
+            "#]],
         );
     }
 

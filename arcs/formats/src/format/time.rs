@@ -62,6 +62,12 @@ impl Civil {
 /// Reads an ISO 8601 time, `2023-07-17T20:51:07.113Z`: a space for the `T`, a comma for the point, no fraction, and zones
 /// as `+01:00`, `+0100`, `+01` will do. `zone_seconds` is the zone of a time that has none. The whole text is the time.
 pub(super) fn iso_micros(text: &[u8], zone_seconds: i64) -> Option<i64> {
+    let (civil, offset) = iso(text)?;
+    civil.utc_micros(offset.unwrap_or(zone_seconds))
+}
+
+/// The same, not yet put together: what clocks showed, and how many seconds they were ahead of UTC if the text says so.
+pub(super) fn iso(text: &[u8]) -> Option<(Civil, Option<i64>)> {
     let two = |at: usize| Some(i64::from(digit(*text.get(at)?)?) * 10 + i64::from(digit(*text.get(at + 1)?)?));
     let is_shaped = text.len() >= 19
         && [(4, b'-'), (7, b'-'), (13, b':'), (16, b':')].iter().all(|(at, byte)| text[*at] == *byte)
@@ -84,7 +90,7 @@ pub(super) fn iso_micros(text: &[u8], zone_seconds: i64) -> Option<i64> {
         civil.micros = fraction_micros(&fraction[..digits])?;
         rest = &fraction[digits..];
     }
-    civil.utc_micros(if rest.is_empty() { zone_seconds } else { zone(rest)? })
+    if rest.is_empty() { Some((civil, None)) } else { Some((civil, Some(offset(rest)?))) }
 }
 
 /// Microseconds of the digits after the point; what is finer than a microsecond is cut off. `None` for no digits.
@@ -94,8 +100,8 @@ pub(super) fn fraction_micros(digits: &[u8]) -> Option<i64> {
     micros.filter(|_| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit))
 }
 
-/// The seconds that a zone, `Z`, `+01:00`, `-0330` or `+01`, is ahead of UTC.
-pub(super) fn zone(text: &[u8]) -> Option<i64> {
+/// The seconds that an offset, `Z`, `+01:00`, `-0330` or `+01`, is ahead of UTC.
+pub(super) fn offset(text: &[u8]) -> Option<i64> {
     let sign = match text {
         [b'Z' | b'z'] => return Some(0),
         [b'+', ..] => 1,
@@ -141,6 +147,11 @@ pub(super) fn month(name: &[u8]) -> Option<i64> {
         b"Dec" => 12,
         _ => return None,
     })
+}
+
+/// How many days a year has.
+pub(super) fn year_days(year: i64) -> i64 {
+    337 + month_days(year, 2)
 }
 
 fn month_days(year: i64, month: i64) -> i64 {

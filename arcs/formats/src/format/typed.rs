@@ -125,10 +125,7 @@ impl TimeFormat {
             TimeFormat::Iso => zone.iso_micros(text).map(Some),
             TimeFormat::Epoch(1) => epoch_seconds_micros(text).map(Some),
             TimeFormat::Epoch(per_second) => integer(text)?.checked_mul(1_000_000 / per_second).map(Some),
-            TimeFormat::Pattern(clock) => {
-                let (stamp, end) = clock.read(text)?;
-                clock.micros(&stamp, 0, zone, arrived).filter(|_| end == text.len())
-            }
+            TimeFormat::Pattern(clock) => clock.whole_micros(text, zone, arrived),
         }
     }
 

@@ -237,7 +237,7 @@ fn check_version(version: Cell) -> Result<(), Reject> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::shown::shown_all;
+    use crate::format::shown::shown;
     use crate::format::{Outcome, explain_all};
     use expect_test::{Expect, expect};
 
@@ -250,7 +250,7 @@ mod tests {
     }
 
     fn check(text: &str, expected: Expect) {
-        expected.assert_eq(&shown_all(grammar(None).as_ref(), text));
+        expected.assert_eq(&shown(grammar(None).as_ref(), text));
     }
 
     #[test]
@@ -258,82 +258,82 @@ mod tests {
         check(
             EXAMPLES[0].text,
             expect![[r#"
-            Header
-            plain
-            version: 2
-            account_id: 123456789012
-            interface_id: eni-1235b8ca
-            srcaddr: 192.0.2.139
-            dstaddr: 10.0.0.21
-            srcport: 20641
-            dstport: 22
-            protocol: 6
-            packets: 20
-            bytes: 4249
-            time: 2026-02-06T00:00:38Z
-            end: 2026-02-06T00:01:38Z
-            action: ACCEPT
-            log_status: OK
-            plain
-            version: 2
-            account_id: 123456789012
-            interface_id: eni-1235b8ca
-            time: 2026-02-06T00:00:38Z
-            end: 2026-02-06T00:01:38Z
-            log_status: NODATA
-            plain
-            version: 2
-            account_id: unknown
-            interface_id: eni-1235b8ca
-            time: 2026-02-06T00:00:38Z
-            end: 2026-02-06T00:01:38Z
-            log_status: SKIPDATA
-        "#]],
+                Header
+                row
+                  version: 2
+                  account_id: 123456789012
+                  interface_id: eni-1235b8ca
+                  srcaddr: 192.0.2.139
+                  dstaddr: 10.0.0.21
+                  srcport: 20641
+                  dstport: 22
+                  protocol: 6
+                  packets: 20
+                  bytes: 4249
+                  time: 2026-02-06T00:00:38Z
+                  end: 2026-02-06T00:01:38Z
+                  action: ACCEPT
+                  log_status: OK
+                row
+                  version: 2
+                  account_id: 123456789012
+                  interface_id: eni-1235b8ca
+                  time: 2026-02-06T00:00:38Z
+                  end: 2026-02-06T00:01:38Z
+                  log_status: NODATA
+                row
+                  version: 2
+                  account_id: unknown
+                  interface_id: eni-1235b8ca
+                  time: 2026-02-06T00:00:38Z
+                  end: 2026-02-06T00:01:38Z
+                  log_status: SKIPDATA
+            "#]],
         );
         check(
             EXAMPLES[1].text,
             expect![[r#"
-            plain
-            version: 2
-            account_id: 123456789012
-            interface_id: eni-1235b8ca
-            srcaddr: 2001:db8::1
-            dstaddr: 2001:db8::2
-            srcport: 34892
-            dstport: 22
-            protocol: 6
-            packets: 54
-            bytes: 8855
-            time: 2026-02-06T00:00:38Z
-            end: 2026-02-06T00:01:38Z
-            action: REJECT
-            log_status: OK
-        "#]],
+                row
+                  version: 2
+                  account_id: 123456789012
+                  interface_id: eni-1235b8ca
+                  srcaddr: 2001:db8::1
+                  dstaddr: 2001:db8::2
+                  srcport: 34892
+                  dstport: 22
+                  protocol: 6
+                  packets: 54
+                  bytes: 8855
+                  time: 2026-02-06T00:00:38Z
+                  end: 2026-02-06T00:01:38Z
+                  action: REJECT
+                  log_status: OK
+            "#]],
         );
         check(
             EXAMPLES[2].text,
             expect![[r#"
-            Header
-            plain
-            srcaddr: 192.0.2.139
-            dstaddr: 10.0.0.21
-            time: 2026-02-06T00:00:38Z
-            end: 2026-02-06T00:01:38Z
-            flow_direction: egress
-            traffic_path: 8
-            reject_reason: BPA
-            extra: {"a-new-field":"value"}
-        "#]],
+                Header
+                row
+                  srcaddr: 192.0.2.139
+                  dstaddr: 10.0.0.21
+                  time: 2026-02-06T00:00:38Z
+                  end: 2026-02-06T00:01:38Z
+                  flow_direction: egress
+                  traffic_path: 8
+                  reject_reason: BPA
+                  extra: {"a-new-field":"value"}
+            "#]],
         );
         expect![[r#"
-            plain
-            version: 3
-            srcaddr: 192.0.2.139
-            dstaddr: 10.0.0.21
-            time: 2026-02-06T00:01:38Z
-            end: 2026-02-06T00:01:38Z
+            row
+              version: 3
+              srcaddr: 192.0.2.139
+              dstaddr: 10.0.0.21
+              time: 2026-02-06T00:01:38Z
+              end: 2026-02-06T00:01:38Z
         "#]]
-        .assert_eq(&shown_all(grammar(Some("version ${srcaddr},dstaddr end")).as_ref(), "3 192.0.2.139 10.0.0.21 1770336098"));
+        .assert_eq(&shown(grammar(Some("version ${srcaddr},dstaddr end")).as_ref(), "3 192.0.2.139 10.0.0.21 1770336098"));
     }
 
     #[test]
@@ -365,10 +365,10 @@ mod tests {
             ),
             expect![[r#"
                 Header
-                plain
-                srcport: 70000
-                bytes: 1
-                time: 2026-02-06T00:00:38Z
+                row
+                  srcport: 70000
+                  bytes: 1
+                  time: 2026-02-06T00:00:38Z
                 reject at 13 `x`: `bytes` is no integer
                 reject at 12 ``: the line has fewer fields than were named
                 reject at 15 `1`: the line has more fields than were named
@@ -386,23 +386,23 @@ mod tests {
         check(
             "2 123456789012 eni-1 192.0.2.1 10.0.0.1 1 2 6 1 1 1770336038 1770336098 ACCEPT OK more",
             expect![[r#"
-            plain
-            version: 2
-            account_id: 123456789012
-            interface_id: eni-1
-            srcaddr: 192.0.2.1
-            dstaddr: 10.0.0.1
-            srcport: 1
-            dstport: 2
-            protocol: 6
-            packets: 1
-            bytes: 1
-            time: 2026-02-06T00:00:38Z
-            end: 2026-02-06T00:01:38Z
-            action: ACCEPT
-            log_status: OK
-            extra: ["more"]
-        "#]],
+                row
+                  version: 2
+                  account_id: 123456789012
+                  interface_id: eni-1
+                  srcaddr: 192.0.2.1
+                  dstaddr: 10.0.0.1
+                  srcport: 1
+                  dstport: 2
+                  protocol: 6
+                  packets: 1
+                  bytes: 1
+                  time: 2026-02-06T00:00:38Z
+                  end: 2026-02-06T00:01:38Z
+                  action: ACCEPT
+                  log_status: OK
+                  extra: ["more"]
+            "#]],
         );
         check(
             "2 123456789012 eni-1",

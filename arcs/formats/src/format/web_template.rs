@@ -10,10 +10,11 @@ use std::borrow::Cow;
 
 use memchr::memchr;
 
+use super::clock::Clock;
 use super::names::Names;
 use super::time::{CLF_BYTES, clf_micros};
-use super::web_time::Pattern;
 use super::web_value::{Moments, REQUEST_PARTS, Reading, Writes, list, quote, set, surplus};
+use super::zone::Zone;
 use super::{Column, Parsed, Problem, Reject, Values};
 use crate::columns::{Kind, Row};
 
@@ -80,7 +81,7 @@ pub(super) struct Template {
     /// The columns of the times that are put together from parts: at the start and at the end of a request.
     times: [Option<usize>; 2],
     /// The zone of times that say none.
-    zone_seconds: i64,
+    zone: Zone,
 }
 
 #[derive(Debug)]
@@ -132,12 +133,12 @@ enum Taken {
 }
 
 impl Template {
-    /// Compiles pieces. `option` is the name of the option that they are from, `zone_seconds` the zone of times without one.
-    pub(super) fn new(pieces: Vec<Piece>, writes: Writes, zone_seconds: i64, option: &str) -> Result<Template, Problem> {
+    /// Compiles pieces. `option` is the name of the option that they are from, `zone` that of times without one.
+    pub(super) fn new(pieces: Vec<Piece>, writes: Writes, zone: Zone, option: &str) -> Result<Template, Problem> {
         let mut template =
-            Template { columns: Vec::new(), steps: Vec::new(), after: Vec::new(), writes, needed: 0, times: [None, None], zone_seconds };
+            Template { columns: Vec::new(), steps: Vec::new(), after: Vec::new(), writes, needed: 0, times: [None, None], zone };
         let (mut names, mut before) = (Names::default(), String::new());
-        let complete = [0, 1].map(|moment| Pattern::are_complete(pieces.iter().filter_map(|piece| piece.part(moment))));
+        let complete = [0, 1].map(|moment| Clock::are_complete(pieces.iter().filter_map(|piece| piece.part(moment))));
         for piece in pieces {
             match piece {
                 Piece::Literal(text) => before.push_str(&text),
@@ -277,7 +278,7 @@ impl Template {
     fn set_times(&self, row: &mut Row<'_>, moments: &Moments) -> Option<()> {
         for (column, moment) in self.times.iter().zip(moments) {
             if let Some(column) = column {
-                row.time(*column, moment.utc_micros(self.zone_seconds)?);
+                row.time(*column, moment.micros(0, self.zone, 0)??);
             }
         }
         Some(())
@@ -376,7 +377,7 @@ impl Piece {
     }
 
     /// The pattern of a part of one of the two times of a request.
-    fn part(&self, moment: usize) -> Option<&Pattern> {
+    fn part(&self, moment: usize) -> Option<&Clock> {
         match &self.value()?.reading {
             Reading::Part(pattern, of) if *of == moment => Some(pattern),
             _ => None,
@@ -421,7 +422,7 @@ impl Step {
     /// Reads a value that knows its end itself. Gives its length.
     fn take_own(&self, rest: &[u8], row: &mut Row<'_>, moments: &mut Moments) -> Option<usize> {
         match &self.reading {
-            Reading::Part(pattern, moment) => pattern.read(rest, &mut moments[*moment]),
+            Reading::Part(pattern, moment) => pattern.read_part(rest, &mut moments[*moment]),
             Reading::Clf => {
                 row.time(self.column, clf_micros(rest.get(..CLF_BYTES)?)?);
                 Some(CLF_BYTES)

@@ -6,8 +6,9 @@ use std::borrow::Cow;
 use memchr::{memchr, memchr2, memrchr};
 
 use super::Values;
+use super::clock::{Clock, Stamp};
 use super::time::{digit, epoch_seconds_micros, iso_micros};
-use super::web_time::{Moment, Pattern};
+use super::zone::Zone;
 use crate::columns::{Kind, Row};
 
 /// How a value is written.
@@ -32,7 +33,7 @@ pub(super) enum Reading {
     /// Seconds since 1970 with a fraction.
     EpochSeconds,
     /// A time, or a part of one, by a pattern; of the start (0) or of the end (1) of a request.
-    Part(Pattern, usize),
+    Part(Clock, usize),
     /// Several values with `, ` and ` : ` between them, kept as text.
     List,
     /// A request line, which gives four columns.
@@ -47,7 +48,7 @@ pub(super) const REQUEST_PARTS: [(&str, Values, &str); 3] = [
 ];
 
 /// The times of a request that are put together from parts: at its start and at its end.
-pub(super) type Moments = [Moment; 2];
+pub(super) type Moments = [Stamp; 2];
 
 /// What a server does to values before it writes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,7 +124,9 @@ pub(super) fn set(reading: &Reading, value: &[u8], writes: Writes, column: usize
         Reading::Decimal => return decimal(value).map(|value| row.double(column, value)).is_some(),
         Reading::Iso => return iso_micros(value, 0).map(|micros| row.time(column, micros)).is_some(),
         Reading::EpochSeconds => return epoch_seconds_micros(value).map(|micros| row.time(column, micros)).is_some(),
-        Reading::Part(pattern, _) => return pattern.micros(value, 0).map(|micros| row.time(column, micros)).is_some(),
+        Reading::Part(clock, _) => {
+            return clock.whole_micros(value, Zone::UTC, 0).flatten().map(|micros| row.time(column, micros)).is_some();
+        }
         Reading::Clf => return false,
     }
     true

@@ -7,7 +7,7 @@
 use chrono::{DateTime, LocalResult, NaiveDateTime, Offset, TimeZone};
 use chrono_tz::Tz;
 
-use super::time::{Civil, zone};
+use super::time::{Civil, iso, offset};
 use super::{Options, Problem};
 
 /// How far clocks are ahead of UTC.
@@ -50,8 +50,8 @@ impl Zone {
             "PST" => return hours(-8),
             _ => {}
         }
-        let offset = name.strip_prefix("GMT").or_else(|| name.strip_prefix("UTC")).unwrap_or(name);
-        zone(offset.as_bytes()).map(Zone::Fixed).or_else(|| name.parse().ok().map(Zone::Named))
+        let text = name.strip_prefix("GMT").or_else(|| name.strip_prefix("UTC")).unwrap_or(name);
+        offset(text.as_bytes()).map(Zone::Fixed).or_else(|| name.parse().ok().map(Zone::Named))
     }
 
     /// The zone that an option sets; UTC if it is not set.
@@ -79,10 +79,8 @@ impl Zone {
 
     /// Microseconds since 1970 UTC of an ISO 8601 time, which is of this zone where it names none.
     pub(super) fn iso_micros(self, text: &[u8]) -> Option<i64> {
-        // The date and the time of day are read as if in UTC, and moved to the zone where they name none.
-        let micros = super::time::iso_micros(text, 0)?;
-        let is_local = text[10..].iter().all(|byte| !matches!(byte, b'Z' | b'z' | b'+' | b'-'));
-        if is_local { self.local_micros(micros) } else { Some(micros) }
+        let (civil, offset) = iso(text)?;
+        offset.map_or(self, Zone::Fixed).utc_micros(&civil)
     }
 
     /// Those of a time that leaves something out: the one that is closest to `arrived`. The outer `None` means that

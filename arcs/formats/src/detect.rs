@@ -251,6 +251,7 @@ fn unknown(extra: Option<&str>, told: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     /// Whether the likeliest format is that one, or says that that one is its equal.
     fn is_detected(found: &[Candidate], name: &str) -> bool {
@@ -378,6 +379,18 @@ mod tests {
         let trace = "\tat org.example.Shop.order(Shop.java:42)\n".repeat(TRIED_BYTES / 20);
         let found = detect(format!("{trace}{}", line.repeat(SAMPLE_BYTES / 100)).as_bytes());
         assert!(is_detected(&found, "log4j"), "{:?}", told(&found));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn the_same_text_gives_the_same_candidates(pieces in proptest::collection::vec((0usize..100, "[ -~é\n]{0,12}"), 0..6)) {
+            let examples: Vec<&str> = FORMATS.iter().flat_map(|format| format.examples).map(|example| example.text).collect();
+            let text: String = pieces.iter().map(|(n, other)| format!("{}{other}", examples[n % examples.len()])).collect();
+            let both = [0, 1].map(|_| detect(text.as_bytes()));
+            prop_assert_eq!(told(&both[0]), told(&both[1]));
+            prop_assert!(both[0].iter().all(|candidate| candidate.rows > 0 && candidate.share() >= 0.5));
+        }
     }
 
     #[test]

@@ -208,7 +208,9 @@ fn kind(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use crate::format::app::checks::{grammar, problem, rows, samples, shown};
+    use crate::format::{compile, explain_all};
     use expect_test::{Expect, expect};
+    use proptest::prelude::*;
     use serde_json::{Value, json};
 
     fn spec(options: Value) -> Value {
@@ -299,6 +301,18 @@ mod tests {
             definitions.F: the names stand for more than 262144 bytes, at byte 18
             types.m: is no group of the pattern: it has n"#]]
         .assert_eq(&all.map(wrong).join("\n"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_pattern_panics(pattern in "[%{}:()?<>a-cINTWORD|*+.^$0-9 é\\\\\\[\\]]{0,30}", own in "[%{}A:()?x|*é]{0,12}", text in "[ -~é\n]{0,40}") {
+            let patterns = [pattern.clone(), format!("%{{INT:a:int}}{pattern}%{{A:b}}(?<c>.*)")];
+            for pattern in patterns {
+                if let Ok(grammar) = compile(&spec(json!({"pattern": pattern, "definitions": {"A": own.as_str()}}))) {
+                    let _ = explain_all(grammar.as_ref(), text.as_bytes(), 0);
+                }
+            }
+        }
     }
 
     #[test]

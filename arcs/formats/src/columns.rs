@@ -37,6 +37,9 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Kind; 7] = [Kind::Text, Kind::Bytes, Kind::Int32, Kind::Int64, Kind::Double, Kind::Boolean, Kind::Time];
+
     /// Its name in listings; SQL's.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -52,8 +55,7 @@ impl Kind {
 
     /// The type of that name; the other way of [`Kind::as_str`].
     pub fn find(name: &str) -> Option<Kind> {
-        const ALL: [Kind; 7] = [Kind::Text, Kind::Bytes, Kind::Int32, Kind::Int64, Kind::Double, Kind::Boolean, Kind::Time];
-        ALL.into_iter().find(|kind| kind.as_str() == name)
+        Kind::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
 
     /// Its arrow type, as Parquet files declare it.

@@ -6,11 +6,13 @@
 //! seconds and fuzzes it without a query engine. No input panics; nothing here reads the clock, files or the environment.
 #![deny(missing_docs)]
 
+pub mod again;
 pub mod columns;
 pub mod decode;
 pub mod detect;
 mod elements;
 pub mod format;
+pub mod header;
 pub mod lines;
 mod octets;
 pub mod parse;

@@ -9,9 +9,10 @@ use memchr::{memchr_iter, memchr2_iter};
 
 use crate::columns::{Cell, Columns, Kind, Row};
 use crate::elements;
-use crate::format::{Framing, Grammar, Headers, Layout, Parsed as Shape, Reject, Scope, time_column};
+use crate::format::{Framing, Grammar, Headers, Parsed as Shape, Reject, Scope, time_column};
+use crate::header::Header;
 use crate::octets;
-use crate::reject::{self, Rejected};
+use crate::reject::{Rejected, Rejects};
 use crate::streams;
 
 /// Bytes of a typical line, to make room for rows.
@@ -41,8 +42,8 @@ pub struct Block {
     pub offset: u64,
     /// What they are.
     pub content: Content,
-    /// What header lines before them said.
-    pub layout: Option<Layout>,
+    /// The header lines before them.
+    pub header: Option<Header>,
     /// When the object arrived, in microseconds since 1970 UTC; 0 where nobody knows.
     pub arrived: i64,
 }
@@ -102,19 +103,20 @@ pub fn parse(grammar: &dyn Grammar, block: Block, line_bytes_max: usize) -> Resu
             let valid = text.repaired.as_ref().map(|repaired| Buffer::from_slice_ref(&repaired.text));
             let mut rows = Rows::new(grammar, &block, text.valid());
             let mut arena = MARKS.to_owned();
-            walk(grammar, &text, block.layout.clone(), *is_first, block.arrived, line_bytes_max, &mut arena, &mut rows);
+            walk(grammar, &text, block.header.clone(), *is_first, block.arrived, line_bytes_max, &mut arena, &mut rows);
             rows.finish(&block.text, valid.as_ref().unwrap_or(&block.text), arena)
         }
         Content::Reject { bytes, reason } => {
-            let (mut columns, mut arena) = (reject::columns(), String::new());
-            let rejected = Rejected { raw: (0, block.text.len()), raw_bytes: *bytes, reason, byte_offset: block.offset };
-            reject::append(&mut columns, rejected, &block.text, &mut arena);
+            let mut rejects = Rejects::default();
+            let raw = (0, block.text.len());
+            let rejected = Rejected { raw, raw_bytes: *bytes, reason, reason_at: None, byte_offset: block.offset, header: None };
+            rejects.append(rejected, &block.text);
             Ok(ParsedBlock {
                 counts: Counts { lines: 1, rejected: 1, ..Counts::default() },
                 rows: Vec::new(),
                 row_lines: Vec::new(),
                 times: Vec::new(),
-                rejects: columns.finish(&block.text, arena)?,
+                rejects: rejects.finish(&block.text)?,
                 reject_lines: vec![0],
                 text: block.text,
             })
@@ -126,31 +128,27 @@ pub fn parse(grammar: &dyn Grammar, block: Block, line_bytes_max: usize) -> Resu
 /// fuzzing.
 pub fn read_through(grammar: &dyn Grammar, text: Vec<u8>) -> Counts {
     let content = Content::Records { is_first: true };
-    let block = Block { text: Buffer::from_vec(text), offset: 0, content, layout: None, arrived: 0 };
+    let block = Block { text: Buffer::from_vec(text), offset: 0, content, header: None, arrived: 0 };
     parse(grammar, block, usize::MAX).map(|parsed| parsed.counts).unwrap_or_default()
 }
 
-/// What the header lines of a block add to what those before it said, for the block after it.
-pub fn layout_after(grammar: &dyn Grammar, text: &[u8], is_first: bool, before: Option<Layout>) -> Option<Layout> {
-    match grammar.headers() {
-        Headers::None => before,
-        Headers::First if is_first => {
-            let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
-            let line = String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line));
-            grammar.layout(line.as_bytes(), before.as_ref()).or(before)
-        }
-        Headers::First => before,
-        Headers::Prefixed(prefix) => {
-            let mut layout = before;
-            let starts = memchr_iter(b'\n', text).map(|newline| newline + 1);
-            for start in std::iter::once(0).chain(starts).filter(|start| text[*start..].starts_with(prefix.as_bytes())) {
-                let line = text[start..].split(|byte| *byte == b'\n').next().unwrap_or_default();
-                let line = String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line));
-                layout = grammar.layout(line.as_bytes(), layout.as_ref()).or(layout);
-            }
-            layout
-        }
+/// The header lines of those before a block and of the block itself, for the block after it.
+pub fn header_after(grammar: &dyn Grammar, text: &[u8], is_first: bool, before: Option<Header>) -> Option<Header> {
+    let (first_only, prefix) = match grammar.headers() {
+        Headers::None => return before,
+        Headers::First if !is_first => return before,
+        Headers::First => (true, ""),
+        Headers::Prefixed(prefix) => (false, prefix),
+    };
+    let starts = std::iter::once(0).chain(memchr_iter(b'\n', text).map(|newline| newline + 1));
+    let starts = starts.take(if first_only { 1 } else { usize::MAX });
+    let mut header = before;
+    for start in starts.filter(|start| text[*start..].starts_with(prefix.as_bytes())) {
+        let line = text[start..].split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let line = String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line));
+        header = Header::after(grammar, line.as_bytes(), header).unwrap_or_else(|before| before);
     }
+    header
 }
 
 /// Text and, where it is not valid UTF-8, what it was repaired to.
@@ -275,8 +273,10 @@ pub(crate) trait Visit {
     fn blank(&mut self, found: &Found);
     /// A header line, or a record that is no data.
     fn header(&mut self, found: &Found);
-    /// A reject.
-    fn reject(&mut self, found: &Found, reject: Reject);
+    /// A reject, and the header lines it was read with.
+    fn reject(&mut self, found: &Found, reject: Reject, header: Option<&Header>);
+    /// A reject that no format saw.
+    fn unread(&mut self, found: &Found, reason: &'static str);
 }
 
 /// Reads the records of a text one after the other. `arena` takes the text of cells that stands in no record.
@@ -284,7 +284,7 @@ pub(crate) trait Visit {
 pub(crate) fn walk(
     grammar: &dyn Grammar,
     text: &Text<'_>,
-    layout: Option<Layout>,
+    header: Option<Header>,
     is_first: bool,
     arrived: i64,
     line_bytes_max: usize,
@@ -293,7 +293,7 @@ pub(crate) fn walk(
 ) {
     let valid = text.valid();
     let row = Row::new(valid, arena, grammar.columns().len());
-    let mut walk = Walk { grammar, text, valid, layout, is_first, arrived, line_bytes_max, row, number: 0, shared: 0, record: None, visit };
+    let mut walk = Walk { grammar, text, valid, header, is_first, arrived, line_bytes_max, row, number: 0, shared: 0, record: None, visit };
     match grammar.framing() {
         Framing::Lines => walk.lines(line_ends(valid)),
         Framing::Octets if text.frames.is_some() => walk.frames(),
@@ -308,7 +308,7 @@ struct Walk<'a, V> {
     grammar: &'a dyn Grammar,
     text: &'a Text<'a>,
     valid: &'a [u8],
-    layout: Option<Layout>,
+    header: Option<Header>,
     is_first: bool,
     arrived: i64,
     line_bytes_max: usize,
@@ -362,19 +362,21 @@ impl<V: Visit> Walk<'_, V> {
         match self.grammar.headers() {
             Headers::None => false,
             Headers::First if !self.is_first || number > 0 => false,
-            Headers::First => match self.grammar.layout(line, self.layout.as_ref()) {
-                Some(layout) => {
-                    self.layout = Some(layout);
-                    true
-                }
-                None => false,
-            },
+            Headers::First => self.take_header(line),
             Headers::Prefixed(prefix) if !line.starts_with(prefix.as_bytes()) => false,
             Headers::Prefixed(_) => {
-                self.layout = self.grammar.layout(line, self.layout.as_ref()).or(self.layout.take());
+                self.take_header(line);
                 true
             }
         }
+    }
+
+    /// Whether the line says something that header lines say.
+    fn take_header(&mut self, line: &[u8]) -> bool {
+        let taken = Header::after(self.grammar, line, self.header.take());
+        let is_taken = taken.is_ok();
+        self.header = taken.unwrap_or_else(|before| before);
+        is_taken
     }
 
     fn records(&mut self) {
@@ -424,7 +426,7 @@ impl<V: Visit> Walk<'_, V> {
                 true => self.line(frame),
                 false => {
                     let found = self.found(frame);
-                    self.visit.reject(&found, Reject::new(0, CUT_FRAME));
+                    self.visit.unread(&found, CUT_FRAME);
                 }
             }
             self.number += 1;
@@ -445,7 +447,7 @@ impl<V: Visit> Walk<'_, V> {
                 continue;
             }
             if text.len() > self.line_bytes_max {
-                self.visit.reject(&found, Reject::new(0, TOO_LONG));
+                self.visit.unread(&found, TOO_LONG);
                 continue;
             }
             let scope = Scope { layout: None, arrived: self.arrived, origin: record.origin };
@@ -457,7 +459,7 @@ impl<V: Visit> Walk<'_, V> {
             match read {
                 Ok(Shape::Header) => self.visit.header(&found),
                 Ok(shape) => self.visit.row(&found, &self.row, mark(if record.is_cut { Shape::Cut } else { shape }, is_repaired)),
-                Err(reject) => self.visit.reject(&found, reject),
+                Err(reject) => self.visit.reject(&found, reject, None),
             }
         }
     }
@@ -505,7 +507,7 @@ impl<V: Visit> Walk<'_, V> {
     #[inline]
     fn read(&mut self, found: &Found, is_orphan: bool) {
         if (found.raw.1 - found.raw.0) as usize > self.line_bytes_max {
-            return self.visit.reject(found, Reject::new(0, TOO_LONG));
+            return self.visit.unread(found, TOO_LONG);
         }
         let mut found = *found;
         while let Some(rest) = self.read_one(&found, is_orphan) {
@@ -517,7 +519,7 @@ impl<V: Visit> Walk<'_, V> {
     #[inline]
     fn read_one(&mut self, found: &Found, is_orphan: bool) -> Option<Found> {
         let record = &self.valid[found.start as usize..found.end as usize];
-        let scope = Scope { layout: self.layout.as_ref(), arrived: self.arrived, origin: None };
+        let scope = Scope { layout: self.header.as_ref().map(|header| &header.layout), arrived: self.arrived, origin: None };
         self.row.clear();
         let read = match is_orphan {
             false => self.grammar.read(record, &scope, &mut self.row),
@@ -532,7 +534,7 @@ impl<V: Visit> Walk<'_, V> {
                 return Some(rest);
             }
             Ok(shape) => self.row_of(found, shape),
-            Err(reject) => self.visit.reject(found, reject),
+            Err(reject) => self.visit.reject(found, reject, self.header.as_ref()),
         }
         None
     }
@@ -579,8 +581,7 @@ struct Rows<'a> {
     columns: Columns,
     row_lines: Vec<LineAt>,
     times: Vec<Option<i64>>,
-    rejects: Columns,
-    reject_arena: String,
+    rejects: Rejects,
     reject_lines: Vec<u32>,
 }
 
@@ -597,8 +598,7 @@ impl<'a> Rows<'a> {
             columns: Columns::new(kinds, rows),
             row_lines: Vec::with_capacity(rows),
             times: Vec::with_capacity(rows),
-            rejects: reject::columns(),
-            reject_arena: String::new(),
+            rejects: Rejects::default(),
             reject_lines: Vec::new(),
         }
     }
@@ -614,7 +614,7 @@ impl<'a> Rows<'a> {
             rows: self.columns.finish(valid, arena)?,
             row_lines: self.row_lines,
             times: self.times,
-            rejects: self.rejects.finish(raw, self.reject_arena)?,
+            rejects: self.rejects.finish(raw)?,
             reject_lines: self.reject_lines,
             text: raw.clone(),
         })
@@ -650,14 +650,25 @@ impl Visit for Rows<'_> {
         self.counts.header += 1;
     }
 
-    fn reject(&mut self, found: &Found, reject: Reject) {
+    fn reject(&mut self, found: &Found, reject: Reject, header: Option<&Header>) {
+        let at = (reject.at as u64).min(u64::from(found.end - found.start));
+        self.add_reject(found, &reject.reason, Some(at), header);
+    }
+
+    fn unread(&mut self, found: &Found, reason: &'static str) {
+        self.add_reject(found, reason, None, None);
+    }
+}
+
+impl Rows<'_> {
+    fn add_reject(&mut self, found: &Found, reason: &str, reason_at: Option<u64>, header: Option<&Header>) {
         self.count(found);
         self.counts.rejected += 1;
         self.reject_lines.push(found.line);
         let (start, end) = (found.raw.0 as usize, found.raw.1 as usize);
-        let byte_offset = self.offset + start as u64;
-        let rejected = Rejected { raw: (start, end), raw_bytes: (end - start) as u64, reason: &reject.reason, byte_offset };
-        reject::append(&mut self.rejects, rejected, self.raw, &mut self.reject_arena);
+        let (raw_bytes, byte_offset) = ((end - start) as u64, self.offset + start as u64);
+        let header = header.and_then(Header::text);
+        self.rejects.append(Rejected { raw: (start, end), raw_bytes, reason, reason_at, byte_offset, header }, self.raw);
     }
 }
 
@@ -671,7 +682,7 @@ mod tests {
 
     fn parsed(grammar: &dyn Grammar, text: &[u8]) -> ParsedBlock {
         let content = Content::Records { is_first: true };
-        let block = Block { text: Buffer::from_slice_ref(text), offset: 0, content, layout: None, arrived: 0 };
+        let block = Block { text: Buffer::from_slice_ref(text), offset: 0, content, header: None, arrived: 0 };
         parse(grammar, block, usize::MAX).unwrap()
     }
 

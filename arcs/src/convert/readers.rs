@@ -12,11 +12,12 @@ use arrow::buffer::Buffer;
 use tokio::runtime::Handle;
 
 use crate::convert::ConvertJob;
+use crate::convert::again::Lineage;
 use crate::decode::{Compression, Decoder};
 use crate::error::ArcsError;
-use crate::format::Layout;
+use crate::header::Header;
 use crate::lines::{Piece, Pieces};
-use crate::parse::{Block, Content, ParsedBlock, layout_after, parse};
+use crate::parse::{Block, Content, ParsedBlock, header_after, parse};
 use crate::pool::{Budget, Failure, Share, Tasks, Urgency};
 use crate::read::{self, FailureSlot, SourceObject, Unread};
 
@@ -25,8 +26,8 @@ const READERS_MAX: usize = 4;
 
 /// What readers and parsers tell the sequence.
 pub(super) enum Message {
-    /// A block of an object, by its place there.
-    Block { source: usize, index: usize, parsed: Box<ParsedBlock>, share: Share },
+    /// A block of an object, by its place there; with the lineage of its rows where that is not its place.
+    Block { source: usize, index: usize, parsed: Box<ParsedBlock>, share: Share, lineage: Option<Box<Lineage>> },
     /// An object is read to its end.
     End(End),
 }
@@ -116,7 +117,7 @@ impl Reader<'_> {
         let compression = decoder.compression();
         let grammar = self.job.grammar.as_ref();
         let mut pieces = Pieces::new(decoder, grammar, self.job.limits.lines);
-        let (mut blocks, mut problem, mut layout) = (0, None, None);
+        let (mut blocks, mut problem, mut header) = (0, None, None);
         while let Some(piece) = pieces.next_piece() {
             if self.failure.is_set() {
                 return Err(ArcsError::Stopped);
@@ -124,8 +125,8 @@ impl Reader<'_> {
             match piece {
                 Piece::Lines { text, offset } => {
                     let is_first = blocks == 0;
-                    let after = layout_after(grammar, &text, is_first, layout.clone());
-                    self.submit(source, blocks, text, offset, Content::Records { is_first }, std::mem::replace(&mut layout, after));
+                    let after = header_after(grammar, &text, is_first, header.clone());
+                    self.submit(source, blocks, text, offset, Content::Records { is_first }, std::mem::replace(&mut header, after));
                 }
                 Piece::Overlong { head, offset, bytes } => {
                     self.reject(source, blocks, head, offset, bytes, crate::parse::TOO_LONG.to_owned());
@@ -146,15 +147,15 @@ impl Reader<'_> {
     }
 
     /// Hands a block to the parsers once there is room for it.
-    fn submit(&self, source: usize, index: usize, text: Vec<u8>, offset: u64, content: Content, layout: Option<Layout>) {
+    fn submit(&self, source: usize, index: usize, text: Vec<u8>, offset: u64, content: Content, header: Option<Header>) {
         let Some(share) = self.budget.take(text.capacity(), self.failure) else { return };
         let arrived = self.job.lot.end().timestamp_micros();
-        let block = Block { text: Buffer::from_vec(text), offset, content, layout, arrived };
+        let block = Block { text: Buffer::from_vec(text), offset, content, header, arrived };
         let (grammar, line_bytes_max) = (self.job.grammar.clone(), self.job.limits.lines.line_bytes_max);
         let (messages, failure) = (self.messages.clone(), self.failure.clone());
         self.tasks.submit(Urgency::Then, move || match parse(grammar.as_ref(), block, line_bytes_max) {
             Ok(parsed) => {
-                let _ = messages.send(Message::Block { source, index, parsed: Box::new(parsed), share });
+                let _ = messages.send(Message::Block { source, index, parsed: Box::new(parsed), share, lineage: None });
             }
             Err(error) => failure.set(ArcsError::internal(format!("rows of a block do not make arrays: {error}"))),
         });

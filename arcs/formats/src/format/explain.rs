@@ -4,8 +4,9 @@
 use std::borrow::Cow;
 
 use crate::columns::{Cell, Kind, Row, time_text};
-use crate::format::{Column, Grammar, Layout, Reject};
-use crate::parse::{Found, Text, Visit, layout_after, walk};
+use crate::format::{Column, Grammar, Reject};
+use crate::header::Header;
+use crate::parse::{Found, Text, Visit, header_after, walk};
 
 /// How one record reads.
 #[derive(Clone, Debug)]
@@ -59,7 +60,7 @@ pub fn explain_all(grammar: &dyn Grammar, text: &[u8], arrived: i64) -> Vec<Expl
 pub struct Explainer<'g> {
     grammar: &'g dyn Grammar,
     arrived: i64,
-    layout: Option<Layout>,
+    header: Option<Header>,
     is_first: bool,
     lines: u64,
 }
@@ -67,16 +68,16 @@ pub struct Explainer<'g> {
 impl<'g> Explainer<'g> {
     /// At the start of an object that arrived then (microseconds since 1970 UTC; 0 where nobody knows).
     pub fn new(grammar: &'g dyn Grammar, arrived: i64) -> Explainer<'g> {
-        Explainer { grammar, arrived, layout: None, is_first: true, lines: 0 }
+        Explainer { grammar, arrived, header: None, is_first: true, lines: 0 }
     }
 
     /// Reads the records of the next piece, which are whole.
     pub fn explain(&mut self, piece: &[u8]) -> Vec<Explained> {
         let text = Text::new(piece, self.grammar);
         let mut shown = Shown { grammar: self.grammar, text: text.valid(), first_line: self.lines + 1, found: Vec::new() };
-        let (layout, arrived) = (self.layout.clone(), self.arrived);
-        walk(self.grammar, &text, layout, self.is_first, arrived, usize::MAX, &mut String::new(), &mut shown);
-        self.layout = layout_after(self.grammar, piece, self.is_first, self.layout.take());
+        let (header, arrived) = (self.header.clone(), self.arrived);
+        walk(self.grammar, &text, header, self.is_first, arrived, usize::MAX, &mut String::new(), &mut shown);
+        self.header = header_after(self.grammar, piece, self.is_first, self.header.take());
         self.lines += memchr::memchr_iter(b'\n', piece).count() as u64;
         self.is_first = false;
         shown.found
@@ -123,9 +124,13 @@ impl Visit for Shown<'_> {
         self.add(found, Vec::new(), Outcome::Header);
     }
 
-    fn reject(&mut self, found: &Found, reject: Reject) {
+    fn reject(&mut self, found: &Found, reject: Reject, _: Option<&Header>) {
         let at = reject.at.min((found.end - found.start) as usize);
         self.add(found, Vec::new(), Outcome::Reject { at, reason: reject.reason });
+    }
+
+    fn unread(&mut self, found: &Found, reason: &'static str) {
+        self.add(found, Vec::new(), Outcome::Reject { at: 0, reason: reason.into() });
     }
 }
 

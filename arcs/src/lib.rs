@@ -20,10 +20,12 @@ mod result;
 pub mod runner;
 mod spill;
 pub mod sql;
+pub mod stored;
+mod types;
 pub mod workload;
 pub mod write;
 
-pub use formats::{columns, decode, detect, format, lines, parse, reject};
+pub use formats::{again, columns, decode, detect, format, header, lines, parse, reject};
 
 pub use convert::{ConvertJob, ConvertLimits, Progress, Published, Staged, convert};
 pub use error::ArcsError;

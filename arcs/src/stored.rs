@@ -1,4 +1,4 @@
-//! Reads Parquet out of a store: ranges are asked for, bytes flow out.
+//! Parquet files in a store: ranges are asked for, bytes flow out.
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -280,7 +280,7 @@ impl Dispatcher {
 }
 
 fn empty_output(role: &str) -> SinkOutput {
-    SinkOutput { role: role.to_owned(), state: State::Empty, comment: None, objects: Vec::new() }
+    SinkOutput { role: role.to_owned(), ..SinkOutput::default() }
 }
 
 #[cfg(test)]

@@ -10,6 +10,9 @@ use crate::paths::ArcId;
 /// The sink that a run commits last, and whose commit makes the run true.
 pub const MAIN_ROLE: &str = "main";
 
+/// The sink of what a format could not read. Its commit follows from that of [`MAIN_ROLE`].
+pub const REJECTS_ROLE: &str = "rejects";
+
 /// A dataset that an arc reads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ArcSource {

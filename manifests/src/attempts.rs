@@ -27,6 +27,10 @@ pub struct AttemptRecord {
     /// For a failed attempt: whether another attempt may do better without anybody changing anything.
     #[serde(default)]
     pub transient: bool,
+    /// URIs of files that the attempt makes readable under names that no earlier commit has. Whoever comes after it
+    /// removes those that no commit lists then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub publishes: Vec<String>,
 }
 
 /// The last attempt at a lot of an arc.
@@ -58,6 +62,18 @@ pub struct Lease {
     pub attempt: u32,
     record: AttemptRecord,
     length: TimeDelta,
+}
+
+impl Lease {
+    /// Says which files this attempt is about to make readable; the next renewal writes it down.
+    pub fn will_publish(&mut self, uris: impl IntoIterator<Item = String>) {
+        self.record.publishes.extend(uris);
+    }
+
+    /// Files that this attempt, or failed ones right before it, made readable, as far as they said so.
+    pub fn publishes(&self) -> &[String] {
+        &self.record.publishes
+    }
 }
 
 impl Stores {
@@ -106,8 +122,10 @@ impl Stores {
         if let Some(last) = last.as_ref().filter(|last| last.is_leased(now) && !is_dead(&last.record.owner)) {
             return Err(leased(last.number, last.record.until));
         }
-        let attempt = last.map_or(0, |last| last.number) + 1;
-        let record = AttemptRecord { owner: owner.to_owned(), started: now, until: now + length, cause: None, transient: false };
+        let attempt = last.as_ref().map_or(0, |last| last.number) + 1;
+        let failed = last.filter(|last| matches!(last.state, ArcState::Running | ArcState::Missing));
+        let publishes = failed.map(|last| last.record.publishes).unwrap_or_default();
+        let record = AttemptRecord { owner: owner.to_owned(), started: now, until: now + length, cause: None, transient: false, publishes };
         let path = paths::attempt(arc, lot, attempt, ArcState::Running);
         match self.arc_state.create(&path, to_json(&record)?).await? {
             true => Ok(Lease { arc: arc.clone(), lot, attempt, record, length }),
@@ -141,7 +159,10 @@ impl Stores {
         transient: bool,
         now: DateTime<Utc>,
     ) -> Result<(), ManifestsError> {
-        let record = AttemptRecord { until: now, cause, transient, ..lease.record.clone() };
+        let mut record = AttemptRecord { until: now, cause, transient, ..lease.record.clone() };
+        if state != ArcState::Missing {
+            record.publishes.clear();
+        }
         self.arc_state.put(&paths::attempt(&lease.arc, lease.lot, lease.attempt, state), to_json(&record)?).await
     }
 }

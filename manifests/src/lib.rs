@@ -18,7 +18,7 @@ pub mod paths;
 mod runs;
 mod store;
 
-pub use arc::{ArcSink, ArcSource, ArcSpec, MAIN_ROLE, RunPlan};
+pub use arc::{ArcSink, ArcSource, ArcSpec, MAIN_ROLE, REJECTS_ROLE, RunPlan};
 pub use attempts::{Attempt, AttemptRecord, Lease};
 pub use bus::{Bus, Delivery, DiskBus, EVENTS_PER_RECEIVE_MAX, MemoryBus};
 pub use commits::LotEntry;
@@ -27,7 +27,7 @@ pub use error::{ManifestsError, is_transient};
 pub use event::{AvailabilityEvent, EVENT_DETAIL_TYPE, EVENT_SOURCE};
 pub use fault::{Fate, Faults, FaultyStore};
 pub use lot::{Lot, LotUnit};
-pub use manifest::{Counts, Manifest, ManifestObject, Receipt, SourceCommit, State, StateCopy, UriType};
+pub use manifest::{Counts, Manifest, ManifestObject, NamedType, Receipt, SourceCommit, State, StateCopy, UriType};
 pub use paths::{ArcId, ArcState};
 pub use runs::SinkOutput;
 pub use store::{Located, ObjectStores, Root, Stores};

@@ -10,12 +10,13 @@ use crate::dataset::{Dataset, DatasetId};
 use crate::lot::Lot;
 
 /// The state of a lot of a dataset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// All there is.
     Complete,
     /// Nothing came.
+    #[default]
     Empty,
     /// Some input could not be read; the comment says which.
     Partial,
@@ -186,6 +187,23 @@ pub struct Manifest {
     pub objects: Vec<ManifestObject>,
     /// For an arc's dataset, what the run did; null for a boundary's.
     pub receipt: Option<Receipt>,
+    /// Of an arc that rejects: where its rejects lie, in the main sink's commit alone. Where rejects have a dataset of
+    /// their own, its commit follows from this one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rejects: Vec<ManifestObject>,
+    /// The columns of the files, partition folders apart; none where nobody said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<NamedType>,
+}
+
+/// A column of data files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedType {
+    /// Its name.
+    pub name: String,
+    /// Its type, in words of SQL: `bigint`, `string`, `timestamp`.
+    #[serde(rename = "type")]
+    pub kind: String,
 }
 
 impl Manifest {
@@ -201,6 +219,8 @@ impl Manifest {
             generation: 1,
             objects,
             receipt: None,
+            rejects: Vec::new(),
+            columns: Vec::new(),
         }
     }
 
@@ -220,18 +240,26 @@ impl Manifest {
         self.objects.iter().map(|object| object.size).sum()
     }
 
+    /// All files that it names, rejects included.
+    pub fn files(&self) -> impl Iterator<Item = &ManifestObject> {
+        self.objects.iter().chain(&self.rejects)
+    }
+
     /// Whether the other manifest says the same of the data: all but generation, attempt, seconds and comment.
     pub fn is_same_data(&self, other: &Manifest) -> bool {
         let sources = |manifest: &Manifest| manifest.receipt.as_ref().map(|receipt| (receipt.sources.clone(), receipt.counts));
         self.state == other.state
             && self.uris == other.uris
-            && self
-                .objects
-                .iter()
-                .map(|object| (object.size, object.rows))
-                .eq(other.objects.iter().map(|object| (object.size, object.rows)))
+            && are_same_files(&self.objects, &other.objects)
+            && are_same_files(&self.rejects, &other.rejects)
+            && self.columns == other.columns
             && sources(self) == sources(other)
     }
+}
+
+fn are_same_files(ours: &[ManifestObject], theirs: &[ManifestObject]) -> bool {
+    let facts = |object: &ManifestObject| (object.uri.clone(), object.size, object.rows);
+    ours.iter().map(facts).eq(theirs.iter().map(facts))
 }
 
 /// The copy under `state={state}/manifest.json`: exactly the fields that Clusterless writes and reads.
@@ -264,6 +292,8 @@ impl StateCopy {
             generation: 0,
             objects,
             receipt: None,
+            rejects: Vec::new(),
+            columns: Vec::new(),
         }
     }
 }

@@ -84,7 +84,7 @@ fn converted(arc: &ArcSpec, role: &str) -> Option<Known> {
         // Where the columns are in the logs, the newest file tells them.
         return grammar.inferred(&[]).is_none().then(|| of_grammar(grammar.as_ref(), &partitions_of(arc)));
     }
-    Some(Known { columns: arcs::reject_columns().iter().map(Described::from).collect(), partitions: Vec::new() })
+    Some(Known { columns: arcs::reject_columns().iter().map(Described::from).collect(), partitions: names(&[PartitionKey::Dt]) })
 }
 
 fn partitions_of(arc: &ArcSpec) -> Vec<PartitionKey> {

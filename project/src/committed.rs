@@ -5,7 +5,7 @@ use manifests::{Dataset, Manifest, ManifestsError, Stores};
 
 /// Commits read at a time.
 const COMMITS_IN_FLIGHT: usize = 64;
-/// The latest manifest of every lot of a dataset, in the order of lots; those without objects are left out.
+/// The latest manifest of every lot of a dataset, in the order of lots; those without files are left out.
 pub async fn manifests(stores: &Stores, dataset: &Dataset) -> Result<Vec<Manifest>, ManifestsError> {
     let lots = stores.lots(&dataset.id()).await?;
     let read = lots.into_iter().map(|(lot, entry)| async move {
@@ -15,5 +15,5 @@ pub async fn manifests(stores: &Stores, dataset: &Dataset) -> Result<Vec<Manifes
         }
     });
     let read = futures::stream::iter(read).buffered(COMMITS_IN_FLIGHT);
-    read.try_filter_map(|found| async move { Ok(found.filter(|manifest| !manifest.objects.is_empty())) }).try_collect().await
+    read.try_filter_map(|found| async move { Ok(found.filter(|manifest| manifest.files().next().is_some())) }).try_collect().await
 }

@@ -5,6 +5,7 @@
 //! Memory is bounded by [`ConvertLimits::in_flight_bytes`], the open row groups and a part of each open file, whatever
 //! the size of the lot or of an object.
 
+mod again;
 mod partitions;
 mod readers;
 mod sequence;
@@ -15,8 +16,11 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 
+use arrow::datatypes::SchemaRef;
 use manifests::{Counts, Lot, ManifestObject};
 use tokio::runtime::Handle;
+
+pub use again::{Continued, FirstParts};
 
 use crate::decode::{Decoder, InflationLimit};
 use crate::error::ArcsError;
@@ -109,6 +113,7 @@ pub struct Staged {
     counts: Counts,
     /// Objects that could not be read; with any of these the lot is partial.
     pub problems: Vec<ObjectProblem>,
+    schema: SchemaRef,
     main: Vec<StagedFile>,
     rejects: Vec<StagedFile>,
 }
@@ -126,6 +131,11 @@ impl Staged {
     /// What became of the lines.
     pub fn counts(&self) -> &Counts {
         &self.counts
+    }
+
+    /// The columns of the rows.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
     }
 
     /// URIs of the files that [`Staged::publish`] will make readable: rejects, then rows, in that order.
@@ -168,14 +178,32 @@ pub async fn convert(job: ConvertJob) -> Result<Staged, ArcsError> {
     let failure = Arc::new(Failure::default());
     let stop = StopOnDrop(failure.clone());
     let runtime = Handle::current();
-    let done = tokio::task::spawn_blocking(move || run(&inferred(job, &runtime), &runtime, &failure)).await;
+    let done = tokio::task::spawn_blocking(move || run(&inferred(job, &runtime, false), None, &runtime, &failure)).await;
     drop(stop);
+    done.unwrap_or_else(|_| Err(ArcsError::internal("the conversion's thread panicked")))
+}
+
+/// Converts the lines that committed files of rejects hold, the sources of the job. Lines that are a row each now become
+/// rows with the lineage that they had; all others are rejects again. Files begin with the parts of `continued`.
+pub async fn convert_again(job: ConvertJob, continued: Continued) -> Result<Staged, ArcsError> {
+    let failure = Arc::new(Failure::default());
+    let stop = StopOnDrop(failure.clone());
+    let runtime = Handle::current();
+    let done = tokio::task::spawn_blocking(move || run(&inferred(job, &runtime, true), Some(&continued), &runtime, &failure)).await;
+    drop(stop);
+    done.unwrap_or_else(|_| Err(ArcsError::internal("the conversion's thread panicked")))
+}
+
+/// What [`convert_again`] would make of the lines; nothing is written.
+pub async fn count_again(job: ConvertJob) -> Result<Counts, ArcsError> {
+    let runtime = Handle::current();
+    let done = tokio::task::spawn_blocking(move || again::count(&inferred(job, &runtime, true), &runtime)).await;
     done.unwrap_or_else(|_| Err(ArcsError::internal("the conversion's thread panicked")))
 }
 
 /// The job with the columns that its sources have, where the grammar does not know them. What cannot be read is passed
 /// over here, and told of when it is read.
-fn inferred(mut job: ConvertJob, runtime: &Handle) -> ConvertJob {
+fn inferred(mut job: ConvertJob, runtime: &Handle, is_again: bool) -> ConvertJob {
     if job.grammar.inferred(&[]).is_none() {
         return job;
     }
@@ -185,7 +213,10 @@ fn inferred(mut job: ConvertJob, runtime: &Handle) -> ConvertJob {
         Decoder::new(stored, job.limits.inflation).ok()?.take(SAMPLE_BYTES).read_to_end(&mut head).ok()?;
         Some(head)
     };
-    let heads: Vec<Vec<u8>> = job.sources.iter().take(SAMPLES_MAX).filter_map(head).collect();
+    let heads: Vec<Vec<u8>> = match is_again {
+        true => again::samples(&job, runtime),
+        false => job.sources.iter().take(SAMPLES_MAX).filter_map(head).collect(),
+    };
     let heads: Vec<&[u8]> = heads.iter().map(Vec::as_slice).collect();
     if let Some(grammar) = job.grammar.inferred(&heads) {
         job.grammar = grammar.into();
@@ -193,12 +224,15 @@ fn inferred(mut job: ConvertJob, runtime: &Handle) -> ConvertJob {
     job
 }
 
-fn run(job: &ConvertJob, runtime: &Handle, failure: &Arc<Failure>) -> Result<Staged, ArcsError> {
+fn run(job: &ConvertJob, continued: Option<&Continued>, runtime: &Handle, failure: &Arc<Failure>) -> Result<Staged, ArcsError> {
     let pool = Pool::start(job.limits.threads, failure);
     let (messages, received) = mpsc::channel();
     let sequenced = std::thread::scope(|scope| {
-        readers::start(scope, job, &pool.tasks(), runtime, failure, messages);
-        let sequenced = sequence::run(job, &pool.tasks(), runtime, failure, &received);
+        match continued {
+            None => readers::start(scope, job, &pool.tasks(), runtime, failure, messages),
+            Some(_) => again::start(scope, job, runtime, failure, messages),
+        }
+        let sequenced = sequence::run(job, continued.unwrap_or(&Continued::default()), &pool.tasks(), runtime, failure, &received);
         if let Err(error) = sequenced {
             failure.set(error);
             return None;

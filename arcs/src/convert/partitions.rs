@@ -9,6 +9,7 @@ use arrow::array::{ArrayRef, UInt32Array};
 use arrow::compute::take;
 
 use crate::convert::ConvertJob;
+use crate::convert::again::FirstParts;
 use crate::error::ArcsError;
 use crate::parse::ParsedBlock;
 use crate::partition::{Partitioning, Slot};
@@ -35,6 +36,7 @@ pub(super) struct Rows<'a> {
 /// The tables of a lot.
 pub(super) struct Partitions<'a> {
     job: &'a ConvertJob,
+    first: &'a FirstParts,
     by: Partitioning,
     context: TableContext,
     open: BTreeMap<Slot, OpenTable>,
@@ -51,9 +53,10 @@ struct OpenTable {
 }
 
 impl<'a> Partitions<'a> {
-    pub(super) fn new(job: &'a ConvertJob, context: TableContext) -> Partitions<'a> {
+    pub(super) fn new(job: &'a ConvertJob, context: TableContext, first: &'a FirstParts) -> Partitions<'a> {
         Partitions {
             job,
+            first,
             by: Partitioning::new(&job.partitions, job.lot),
             context,
             open: BTreeMap::new(),
@@ -84,10 +87,10 @@ impl<'a> Partitions<'a> {
     fn slot(&mut self, time: Option<i64>) -> Slot {
         let slot = self.by.slot(time);
         if self.parts.contains_key(&slot) || self.parts.len() < self.job.limits.partitions_max {
-            self.parts.entry(slot).or_insert(0);
+            self.parts.entry(slot).or_insert_with(|| self.first.of(&self.by.folder(slot)));
             return slot;
         }
-        self.parts.entry(None).or_insert(0);
+        self.parts.entry(None).or_insert_with(|| self.first.of(&self.by.folder(None)));
         None
     }
 
@@ -164,7 +167,7 @@ impl<'a> Partitions<'a> {
             }
             self.parts.insert(slot, table.finish());
         }
-        Ok(self.parts.values().map(|parts| *parts as usize).sum())
+        Ok(self.parts.iter().map(|(slot, parts)| (parts - self.first.of(&self.by.folder(*slot))) as usize).sum())
     }
 
     /// Writes rows that were set aside.

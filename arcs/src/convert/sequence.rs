@@ -11,6 +11,7 @@ use manifests::Counts;
 use tokio::runtime::Handle;
 
 use crate::columns::constant;
+use crate::convert::again::{Continued, Lineage, Origins};
 use crate::convert::partitions::{Partitions, Rows};
 use crate::convert::readers::{End, Message};
 use crate::convert::{ConvertJob, Progress, Staged};
@@ -32,6 +33,7 @@ const PROGRESS_BLOCKS: usize = 16;
 /// Runs a conversion's tables until all sources are through, and all files staged.
 pub(super) fn run(
     job: &ConvertJob,
+    continued: &Continued,
     tasks: &Tasks,
     runtime: &Handle,
     failure: &Arc<Failure>,
@@ -39,13 +41,15 @@ pub(super) fn run(
 ) -> Result<Staged, ArcsError> {
     let (main, main_files) = context(job, &job.main, &output_columns(job.grammar.as_ref(), &job.partitions), tasks, runtime, failure)?;
     let (rejects, reject_files) = context(job, &job.rejects, &reject_columns(), tasks, runtime, failure)?;
+    let schema = main.schema.schema.clone();
     let folder = Partitioning::new(&[PartitionKey::Dt], job.lot);
     let folder = folder.folder(folder.slot(Some(job.lot.start().timestamp_micros())));
+    let first_reject_part = continued.rejects.of(&folder);
     let mut sequence = Sequence {
         job,
         failure,
-        partitions: Partitions::new(job, main),
-        rejects: Table::new(&rejects, folder, 0),
+        partitions: Partitions::new(job, main, &continued.main),
+        rejects: Table::new(&rejects, folder, first_reject_part),
         counts: Counts::default(),
         problems: Vec::new(),
         lines_before: 0,
@@ -53,13 +57,13 @@ pub(super) fn run(
     };
     drop(rejects);
     sequence.receive_all(received)?;
-    let parts = sequence.rejects.finish();
+    let parts = sequence.rejects.finish() - first_reject_part;
     let files = sequence.partitions.finish(failure)?;
     let (mut counts, problems) = (sequence.counts, sequence.problems);
     let main = collect(main_files, files, failure)?;
     let rejects = collect(reject_files, parts as usize, failure)?;
     counts.bytes_out = main.iter().chain(&rejects).map(|file| file.size).sum();
-    Ok(Staged { counts, problems, main, rejects })
+    Ok(Staged { counts, problems, schema, main, rejects })
 }
 
 fn context(
@@ -115,8 +119,8 @@ impl Sequence<'_> {
         let (mut blocks, mut ends) = (BTreeMap::new(), BTreeMap::new());
         let (mut source, mut index) = (0usize, 0usize);
         while source < self.job.sources.len() {
-            if let Some((parsed, share)) = blocks.remove(&(source, index)) {
-                self.place(source, parsed, share)?;
+            if let Some((parsed, share, lineage)) = blocks.remove(&(source, index)) {
+                self.place(source, parsed, share, lineage)?;
                 index += 1;
                 if index.is_multiple_of(PROGRESS_BLOCKS) {
                     self.report();
@@ -131,7 +135,9 @@ impl Sequence<'_> {
                 continue;
             }
             match received.recv_timeout(Duration::from_millis(LOOK_MILLISECONDS)) {
-                Ok(Message::Block { source, index, parsed, share }) => drop(blocks.insert((source, index), (*parsed, share))),
+                Ok(Message::Block { source, index, parsed, share, lineage }) => {
+                    blocks.insert((source, index), (*parsed, share, lineage));
+                }
                 Ok(Message::End(end)) => drop(ends.insert(end.source, end)),
                 Err(RecvTimeoutError::Timeout) if !self.failure.is_set() => {}
                 Err(_) => return Err(ArcsError::Stopped),
@@ -163,40 +169,47 @@ impl Sequence<'_> {
     }
 
     /// Sends the rows and rejects of the next block on to their tables.
-    fn place(&mut self, source: usize, mut parsed: ParsedBlock, share: Share) -> Result<(), ArcsError> {
+    fn place(&mut self, source: usize, mut parsed: ParsedBlock, share: Share, lineage: Option<Box<Lineage>>) -> Result<(), ArcsError> {
         let before = self.lines_before as i64;
+        let (row_origins, reject_origins) = lineage.map_or((None, None), |lineage| (Some(lineage.rows), Some(lineage.rejects)));
         let share = Some(Arc::new(share));
         self.counts += parsed.counts;
         self.lines_before += parsed.counts.lines;
         if !parsed.reject_lines.is_empty() {
             let numbers = parsed.reject_lines.iter().map(|line| before + i64::from(*line) + 1).collect();
-            let columns = with_lineage(self.job, source, std::mem::take(&mut parsed.rejects), numbers, true)?;
+            let columns = with_lineage(self.job, source, std::mem::take(&mut parsed.rejects), numbers, reject_origins, true)?;
             let rows = parsed.reject_lines.len() as u64;
             let facts = BatchFacts { rows, text_bytes: rows + parsed.text.len() as u64, times: None };
             self.rejects.write(&Arc::new(Batch { columns, _share: share.clone() }), facts)?;
         }
         if !parsed.row_lines.is_empty() {
             let numbers: Vec<i64> = parsed.row_lines.iter().map(|line| before + i64::from(line.number) + 1).collect();
-            let columns = with_lineage(self.job, source, std::mem::take(&mut parsed.rows), numbers, !self.partitions.has_lot())?;
+            let columns =
+                with_lineage(self.job, source, std::mem::take(&mut parsed.rows), numbers, row_origins, !self.partitions.has_lot())?;
             self.partitions.write(Rows { columns, parsed: &parsed, share })?;
         }
         Ok(())
     }
 }
 
-/// Adds the lineage columns.
+/// Adds the lineage columns: the lines of a source by their numbers, or what is given.
 fn with_lineage(
     job: &ConvertJob,
     source: usize,
     mut columns: Vec<ArrayRef>,
     numbers: Vec<i64>,
+    given: Option<Origins>,
     has_lot: bool,
 ) -> Result<Vec<ArrayRef>, ArcsError> {
     let fail = |error| ArcsError::internal(format!("lineage does not make arrays: {error}"));
     if has_lot {
         columns.push(constant(&job.lot.to_string(), numbers.len()).map_err(fail)?);
     }
-    columns.push(constant(&job.sources[source].uri, numbers.len()).map_err(fail)?);
-    columns.push(Arc::new(Int64Array::from(numbers)));
+    let (uris, lines) = match given {
+        Some(origins) => (origins.uris(), origins.lines),
+        None => (constant(&job.sources[source].uri, numbers.len()).map_err(fail)?, numbers),
+    };
+    columns.push(uris);
+    columns.push(Arc::new(Int64Array::from(lines)));
     Ok(columns)
 }

@@ -3,6 +3,7 @@
 //! and what is committed is never called failed. Time is asked of the caller's clock.
 
 mod report;
+mod reprocess;
 mod sources;
 mod stale;
 
@@ -10,7 +11,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use manifests::{ArcSpec, ArcState, Bus, Lease, Manifest, ManifestsError, Receipt, RunPlan, SinkOutput, State, Stores};
+use manifests::{
+    ArcSpec, ArcState, Bus, Lease, MAIN_ROLE, Manifest, ManifestsError, REJECTS_ROLE, Receipt, RunPlan, SinkOutput, State, Stores,
+};
 
 use crate::convert::Progress;
 use crate::error::ArcsError;
@@ -18,6 +21,7 @@ use crate::read::ObjectProblem;
 use crate::workload::{self, RunInput, SinkFiles, Work};
 
 pub use report::RunReport;
+pub use reprocess::{Reprocessed, reprocess};
 pub use sources::SourceLots;
 pub(crate) use sources::{list_below, source_object, target};
 pub(crate) use stale::remove_beside as remove_staged_beside;
@@ -121,6 +125,9 @@ async fn finished(context: &RunContext, arc: &ArcSpec, plan: &RunPlan) -> Result
 
 /// Everything up to the commits.
 async fn produce(context: &RunContext, arc: &ArcSpec, plan: &RunPlan, lease: &mut Lease) -> Result<Committed, ArcsError> {
+    if lease.attempt > 1 {
+        context.stores.follow_main(arc, plan.lot).await?;
+    }
     if let Some(manifests) = context.stores.published_run(arc, plan).await? {
         return Ok(Committed { is_past_reject_limit: workload::is_past_reject_limit(arc, &manifests), manifests });
     }
@@ -145,13 +152,16 @@ async fn produce(context: &RunContext, arc: &ArcSpec, plan: &RunPlan, lease: &mu
 
 /// What a sink's manifest is to say.
 fn output(role: &str, files: &[SinkFiles], problems: &[ObjectProblem]) -> SinkOutput {
-    let objects: Vec<_> = files.iter().filter(|files| files.role == role).flat_map(|files| files.objects.clone()).collect();
+    let of = |role: &str| files.iter().filter(|files| files.role == role).flat_map(|files| files.objects.clone()).collect::<Vec<_>>();
+    let objects = of(role);
+    let rejects = if role == MAIN_ROLE { of(REJECTS_ROLE) } else { Vec::new() };
+    let columns = files.iter().filter(|files| files.role == role).flat_map(|files| files.columns.clone()).collect();
     let state = match (problems.is_empty(), objects.is_empty()) {
         (false, _) => State::Partial,
         (true, true) => State::Empty,
         (true, false) => State::Complete,
     };
-    SinkOutput { role: role.to_owned(), state, comment: comment(problems), objects }
+    SinkOutput { role: role.to_owned(), state, comment: comment(problems), objects, rejects, columns }
 }
 
 /// Reads the sources and lets the workload stage its files; sources that are all empty start no workload.
@@ -234,5 +244,7 @@ pub(crate) fn shortened(text: &str, bytes_max: usize) -> String {
 
 #[cfg(test)]
 pub(crate) mod fixture;
+#[cfg(test)]
+mod reprocess_tests;
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,7 @@
 //! `convert`: log objects of one format flow in, Parquet flows out, what could not be read flows to the rejects.
 
 use async_trait::async_trait;
-use futures::TryStreamExt;
-use manifests::{ArcSpec, Lot, MAIN_ROLE};
-use object_store::ObjectStoreExt;
+use manifests::{ArcSpec, MAIN_ROLE, NamedType, REJECTS_ROLE};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -11,7 +9,10 @@ use super::{Parameter, ParameterKind, Problem, RunInput, SinkFiles, StagedWork, 
 use crate::convert::{ConvertJob, ConvertLimits, Staged, convert};
 use crate::error::ArcsError;
 use crate::format;
+use crate::lineage::reject_columns;
 use crate::partition::PartitionKey;
+use crate::read::SourceObject;
+use crate::types;
 use crate::write::{Target, WriteOptions};
 
 /// Name of the parameter for rejects.
@@ -20,11 +21,12 @@ pub(super) const REJECT_LIMIT: &str = "rejectLimitPercent";
 /// Lines of a lot that may be rejected before the run says so, in percent.
 pub(super) const REJECT_LIMIT_PERCENT: f64 = 5.0;
 
-/// The sink for rejects; without it they go to a folder below the main sink.
-const REJECTS_ROLE: &str = "rejects";
-
-/// The folder of rejects below a main sink; readers of whole folders pass over names with `_`.
+/// The folder of rejects below a main sink, where they have no sink of their own; readers of whole folders pass over
+/// names with `_`.
 const REJECTS_FOLDER: &str = "_rejects";
+
+/// The `type` of its arcs.
+pub(crate) const NAME: &str = "convert";
 
 /// The workload.
 pub(super) struct Convert;
@@ -40,7 +42,7 @@ struct Parameters {
 #[async_trait]
 impl Workload for Convert {
     fn name(&self) -> &'static str {
-        "convert"
+        NAME
     }
 
     fn summary(&self) -> &'static str {
@@ -97,33 +99,37 @@ impl Workload for Convert {
     }
 
     async fn run(&self, input: &RunInput<'_>) -> Result<Work, ArcsError> {
-        let parameters: Parameters = input.parameters()?;
-        let wrong = |problems: Vec<format::Problem>| {
-            let problems: Vec<String> = problems.into_iter().map(|problem| format!("{} {}", problem.at, problem.message)).collect();
-            ArcsError::Job { message: format!("format: {}", problems.join("; ").trim()) }
-        };
-        let grammar = format::compile(&parameters.format).map_err(wrong)?;
-        let (main, rejects_sink) = (input.main_target()?, input.target(REJECTS_ROLE)?);
         let (sources, mut problems) = input.objects();
-        let options = &input.context.options;
-        let mut write = WriteOptions::default();
-        write.zstd_level = parameters.zstd_level.unwrap_or(write.zstd_level);
-        let job = ConvertJob {
-            grammar,
-            lot: input.lot,
-            sources,
-            rejects: rejects_sink.clone().unwrap_or_else(|| below(&main)),
-            main,
-            partitions: parameters.partitions.unwrap_or_else(|| vec![PartitionKey::Dt]),
-            limits: ConvertLimits::new(options.threads, options.spill_folder.clone()),
-            write,
-            progress: input.context.progress.clone(),
-        };
-        let unlisted = (rejects_sink.is_none() && input.attempt > 1).then(|| (job.rejects.clone(), input.lot));
-        let staged = convert(job).await?;
+        let staged = convert(job(input, sources)?).await?;
         problems.extend(staged.problems.clone());
-        Ok(Work { counts: *staged.counts(), problems, staged: Box::new(StagedConvert { staged, unlisted }) })
+        Ok(Work { counts: *staged.counts(), problems, staged: Box::new(StagedConvert(staged)) })
     }
+}
+
+/// The conversion that an arc describes, of these sources.
+pub(crate) fn job(input: &RunInput<'_>, sources: Vec<SourceObject>) -> Result<ConvertJob, ArcsError> {
+    let parameters: Parameters = input.parameters()?;
+    let wrong = |problems: Vec<format::Problem>| {
+        let problems: Vec<String> = problems.into_iter().map(|problem| format!("{} {}", problem.at, problem.message)).collect();
+        ArcsError::Job { message: format!("format: {}", problems.join("; ").trim()) }
+    };
+    let grammar = format::compile(&parameters.format).map_err(wrong)?;
+    let main = input.main_target()?;
+    let rejects = input.target(REJECTS_ROLE)?.unwrap_or_else(|| below(&main));
+    let options = &input.context.options;
+    let mut write = WriteOptions::default();
+    write.zstd_level = parameters.zstd_level.unwrap_or(write.zstd_level);
+    Ok(ConvertJob {
+        grammar,
+        lot: input.lot,
+        sources,
+        main,
+        rejects,
+        partitions: parameters.partitions.unwrap_or_else(|| vec![PartitionKey::Dt]),
+        limits: ConvertLimits::new(options.threads, options.spill_folder.clone()),
+        write,
+        progress: input.context.progress.clone(),
+    })
 }
 
 fn below(main: &Target) -> Target {
@@ -131,44 +137,23 @@ fn below(main: &Target) -> Target {
     Target { store: main.store.clone(), base, uri_base: format!("{}{REJECTS_FOLDER}/", main.uri_base) }
 }
 
-struct StagedConvert {
-    staged: Staged,
-    /// Where rejects lie that no manifest lists, and the lot, after an attempt that may have left others.
-    unlisted: Option<(Target, Lot)>,
-}
+struct StagedConvert(Staged);
 
 #[async_trait]
 impl StagedWork for StagedConvert {
     async fn publish(self: Box<Self>) -> Result<Vec<SinkFiles>, ArcsError> {
-        let published = self.staged.publish().await?;
-        if let Some((folder, lot)) = self.unlisted {
-            let kept: Vec<&str> = published.rejects.iter().map(|object| object.uri.as_str()).collect();
-            remove_others(&folder, lot, &kept).await?;
-        }
-        let files = |role: &str, objects| SinkFiles { role: role.to_owned(), objects };
-        Ok(vec![files(REJECTS_ROLE, published.rejects), files(MAIN_ROLE, published.main)])
+        let columns = types::named(self.0.schema());
+        let published = self.0.publish().await?;
+        let rejects = SinkFiles { role: REJECTS_ROLE.to_owned(), objects: published.rejects, columns: reject_types() };
+        Ok(vec![rejects, SinkFiles { role: MAIN_ROLE.to_owned(), objects: published.main, columns }])
     }
 
     async fn abort(self: Box<Self>) {
-        self.staged.abort().await;
+        self.0.abort().await;
     }
 }
 
-/// Removes rejects of the lot that an earlier attempt wrote and this one did not.
-async fn remove_others(folder: &Target, lot: Lot, kept: &[&str]) -> Result<(), ArcsError> {
-    let fail = |source| ArcsError::Store { action: "remove old rejects below", uri: folder.uri_base.clone(), source };
-    let listed: Vec<_> = folder.store.list(Some(&folder.base)).try_collect().await.map_err(fail)?;
-    for meta in listed {
-        let is_of_lot = meta.location.filename().is_some_and(|name| name.starts_with(&format!("{lot}-")));
-        let relative: Option<Vec<_>> =
-            meta.location.prefix_match(&folder.base).map(|parts| parts.map(|part| part.as_ref().to_owned()).collect());
-        let uri = folder.uri(&relative.unwrap_or_default().join("/"));
-        if is_of_lot && !kept.contains(&uri.as_str()) {
-            match folder.store.delete(&meta.location).await {
-                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
-                Err(error) => return Err(fail(error)),
-            }
-        }
-    }
-    Ok(())
+fn reject_types() -> Vec<NamedType> {
+    let named = |column: format::Column| NamedType { name: column.name.into_owned(), kind: column.kind.as_str().to_owned() };
+    reject_columns().into_iter().map(named).collect()
 }

@@ -265,7 +265,7 @@ impl StagedWork for StagedCopy {
             objects.push(publish(file).await?);
         }
         objects.sort_by(|a, b| a.uri.cmp(&b.uri));
-        Ok(vec![SinkFiles { role: MAIN_ROLE.to_owned(), objects }])
+        Ok(vec![SinkFiles { role: MAIN_ROLE.to_owned(), objects, columns: Vec::new() }])
     }
 
     async fn abort(self: Box<Self>) {

@@ -273,7 +273,7 @@ impl Outcome {
                 }
             }
         }
-        self.files.push(SinkFiles { role: sink.role.clone(), objects });
+        self.files.push(SinkFiles { role: sink.role.clone(), objects, columns: Vec::new() });
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! The registry of workloads: the kinds of work an arc can do. Sources flow in; staged files and counts flow out. A
 //! workload is one file in this folder and one line in [`WORKLOADS`]; it never publishes, commits, or looks at leases.
 
-mod convert;
+pub(crate) mod convert;
 mod copy;
 mod exec;
 mod query;
@@ -11,7 +11,7 @@ pub use query::builtin;
 pub use query::builtin as builtin_query;
 
 use async_trait::async_trait;
-use manifests::{ArcSpec, Counts, Lot, MAIN_ROLE, Manifest, ManifestObject};
+use manifests::{ArcSpec, Counts, Lot, MAIN_ROLE, Manifest, ManifestObject, NamedType};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -168,6 +168,8 @@ pub struct SinkFiles {
     pub role: String,
     /// The files, in their order.
     pub objects: Vec<ManifestObject>,
+    /// Their columns; none where nobody knows.
+    pub columns: Vec<NamedType>,
 }
 
 /// Files that somebody else made readable already.

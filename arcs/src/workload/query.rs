@@ -11,7 +11,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::prelude::SessionContext;
 use futures::{FutureExt, StreamExt, TryStreamExt};
-use manifests::{ArcSpec, Counts, MAIN_ROLE, ManifestObject};
+use manifests::{ArcSpec, Counts, MAIN_ROLE, ManifestObject, NamedType};
 use object_store::ObjectStoreExt;
 use serde::Deserialize;
 use serde_json::Value;
@@ -25,6 +25,7 @@ use crate::read::ObjectProblem;
 use crate::result::{ResultFile, ResultWriter};
 use crate::runner::{SourceLots, source_object};
 use crate::sql;
+use crate::types;
 use crate::write::StagedFile;
 
 /// The queries that come with the program.
@@ -126,10 +127,10 @@ impl Workload for Query {
             register(&session, input, source, &there.objects, parameters.schemas.get(&source.role)).await?;
         }
         let keys = parameters.partitions.clone().unwrap_or_else(|| vec![PartitionKey::Dt]);
-        let staged = execute(&session, input, text, &keys).await?;
-        let rows = staged.as_ref().map_or(0, |file| file.rows);
-        (counts.lines, counts.rows, counts.bytes_out) = (rows, rows, staged.as_ref().map_or(0, |file| file.size));
-        Ok(Work { counts, problems, staged: Box::new(StagedQuery(staged)) })
+        let (columns, file) = execute(&session, input, text, &keys).await?;
+        let rows = file.as_ref().map_or(0, |file| file.rows);
+        (counts.lines, counts.rows, counts.bytes_out) = (rows, rows, file.as_ref().map_or(0, |file| file.size));
+        Ok(Work { counts, problems, staged: Box::new(StagedQuery { file, columns }) })
     }
 }
 
@@ -247,13 +248,13 @@ async fn empty_table(
     Err(ArcsError::Job { message })
 }
 
-/// Runs the query and stages its rows; `None` where it has none.
+/// Runs the query and stages its rows; no file where it has none.
 async fn execute(
     session: &SessionContext,
     input: &RunInput<'_>,
     text: &str,
     keys: &[PartitionKey],
-) -> Result<Option<StagedFile>, ArcsError> {
+) -> Result<(Vec<NamedType>, Option<StagedFile>), ArcsError> {
     let frame = sql::select(session, text).await?;
     if let Some(function) = sql::unrepeatable_function(frame.logical_plan())? {
         let message = format!("{function}() gives other rows when the lot is run again; use the times in the data, or `lot`");
@@ -276,7 +277,7 @@ async fn execute(
             break;
         }
     }
-    writer.finish().await
+    Ok((types::named(&schema), writer.finish().await?))
 }
 
 fn with_lot(columns: &Schema, has_lot: bool) -> SchemaRef {
@@ -310,20 +311,24 @@ fn check_columns(columns: &Schema, keys: &[PartitionKey]) -> Result<(), ArcsErro
     Ok(())
 }
 
-struct StagedQuery(Option<StagedFile>);
+struct StagedQuery {
+    file: Option<StagedFile>,
+    columns: Vec<NamedType>,
+}
 
 #[async_trait]
 impl StagedWork for StagedQuery {
     async fn publish(self: Box<Self>) -> Result<Vec<SinkFiles>, ArcsError> {
         let mut objects = Vec::new();
-        if let Some(file) = self.0 {
+        if let Some(file) = self.file {
             objects.push(file.publish().await?);
         }
-        Ok(vec![SinkFiles { role: MAIN_ROLE.to_owned(), objects }])
+        let columns = self.columns;
+        Ok(vec![SinkFiles { role: MAIN_ROLE.to_owned(), objects, columns }])
     }
 
     async fn abort(self: Box<Self>) {
-        if let Some(file) = self.0 {
+        if let Some(file) = self.file {
             file.abort().await;
         }
     }

@@ -1,6 +1,7 @@
 //! Data files: each committed file is there, has its size, reads to the end, and holds the promised rows and times.
 
 use anyhow::Context as _;
+use arcs::stored::StoredParquet;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::{max, min};
 use arrow::datatypes::{DataType, Int64Type, TimeUnit};
@@ -12,7 +13,6 @@ use parquet::arrow::ParquetRecordBatchStreamBuilder;
 use project::Produced;
 
 use super::Audit;
-use super::read::StoredParquet;
 
 /// The column whose least and greatest value the manifest promises.
 const TIME_COLUMN: &str = "time";
@@ -31,7 +31,7 @@ impl Audit<'_> {
     pub(super) async fn look_at_files(&mut self, produced: &Produced, manifests: &[Manifest]) -> anyhow::Result<()> {
         let name = produced.dataset.name.as_str();
         let files: Vec<(Lot, &ManifestObject)> =
-            manifests.iter().flat_map(|manifest| manifest.objects.iter().map(|object| (manifest.lot_id, object))).collect();
+            manifests.iter().flat_map(|manifest| of_sink(manifest, produced).map(|object| (manifest.lot_id, object))).collect();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let is_quick = self.scope.is_quick;
         let stores = self.stores;
@@ -61,6 +61,14 @@ impl Audit<'_> {
             project::Owner::Boundary(name) => format!("look at what boundary {name} watches"),
         }
     }
+}
+
+/// The files that a commit answers for: its objects, and rejects that no other dataset's commit lists.
+fn of_sink<'a>(manifest: &'a Manifest, produced: &Produced) -> impl Iterator<Item = &'a ManifestObject> {
+    let below = produced.dataset.path_uri.clone();
+    let own = manifest.rejects.iter().filter(move |object| object.uri.starts_with(&below));
+    let is_listed = |object: &&ManifestObject| !manifest.uris.contains(&object.uri);
+    manifest.objects.iter().chain(own.filter(is_listed))
 }
 
 /// What is wrong with a file; an error where the store cannot be asked.

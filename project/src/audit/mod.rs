@@ -4,7 +4,6 @@
 mod discard;
 mod files;
 mod lots;
-mod read;
 mod receipts;
 mod strays;
 
@@ -142,7 +141,9 @@ impl<'a> Audit<'a> {
             }
         }
         self.looked.lots += found.len() as u64;
-        self.committed.extend(found.iter().flat_map(|manifest| manifest.uris.iter().map(mark)));
+        self.committed.extend(
+            found.iter().flat_map(|manifest| manifest.uris.iter().chain(manifest.rejects.iter().map(|object| &object.uri)).map(mark)),
+        );
         Ok(found)
     }
 

@@ -7,7 +7,7 @@ use arcs::partition::PartitionKey;
 use arcs::read::SourceObject;
 use arcs::write::{Target, WriteOptions};
 use arcs::{ConvertJob, ConvertLimits, convert};
-use manifests::{ArcSpec, Counts, MAIN_ROLE, Manifest, ManifestObject, State};
+use manifests::{ArcSpec, Counts, MAIN_ROLE, Manifest, ManifestObject, REJECTS_ROLE, State};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use project::Produced;
@@ -16,8 +16,6 @@ use super::Audit;
 use super::discard::Discard;
 use crate::engine;
 
-/// The role of the sink that holds what could not be read.
-const REJECTS_ROLE: &str = "rejects";
 /// The kind of arc whose lines can be counted again.
 const CONVERT: &str = "convert";
 
@@ -128,9 +126,14 @@ fn disagreement(arc: &ArcSpec, role: &str, manifest: &Manifest, counts: &Counts)
         REJECTS_ROLE if arc.kind == CONVERT => counts.rejected,
         _ => return None,
     };
-    let is_counted = manifest.objects.iter().all(|object| object.rows.is_some());
-    let rows: u64 = manifest.objects.iter().filter_map(|object| object.rows).sum();
-    (is_counted && rows != promised).then(|| format!("its files have {rows} rows, its receipt says {promised}"))
+    let rows = |files: &[ManifestObject]| files.iter().map(|object| object.rows).sum::<Option<u64>>();
+    let wrong = rows(&manifest.objects).filter(|rows| *rows != promised);
+    let wrong = wrong.map(|rows| format!("its files have {rows} rows, its receipt says {promised}"));
+    let is_main = role == MAIN_ROLE && arc.kind == CONVERT;
+    wrong.or_else(|| {
+        let rejected = rows(&manifest.rejects).filter(|rejected| is_main && *rejected != counts.rejected)?;
+        Some(format!("its files of rejects have {rejected} rows, its receipt says {}", counts.rejected))
+    })
 }
 
 fn difference(promised: &Counts, counted: &Counts) -> Option<String> {

@@ -7,8 +7,6 @@ use project::Owner;
 
 use super::{Audit, mark};
 
-/// Below this folder of a sink lie the rejects of an arc that has no sink for them.
-const REJECTS_FOLDER: &str = "_rejects/";
 /// Strays that are named for one dataset; of the rest, how many.
 const STRAYS_NAMED: usize = 20;
 
@@ -42,7 +40,7 @@ impl Audit<'_> {
             let Some(parts) = meta.location.prefix_match(&place.path) else { continue };
             let relative = parts.map(|part| part.as_ref().to_owned()).collect::<Vec<_>>().join("/");
             let uri = format!("{path_uri}{relative}");
-            if relative.starts_with(REJECTS_FOLDER) || self.committed.contains(&mark(&uri)) {
+            if self.committed.contains(&mark(&uri)) {
                 continue;
             }
             if named.len() < STRAYS_NAMED { named.push(uri) } else { more += 1 }

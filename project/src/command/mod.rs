@@ -12,6 +12,7 @@ pub mod formats;
 pub mod lots;
 pub mod query;
 pub mod replay;
+pub mod reprocess;
 pub mod retry;
 pub mod run;
 mod run_files;
@@ -59,6 +60,8 @@ pub enum Command {
     Up(up::Args),
     /// Make lots of an arc anew, as their next generation
     Replay(replay::Args),
+    /// Read rejected lines again after a fix, without their objects
+    Reprocess(reprocess::Args),
     /// Run again what failed or is partial
     Retry(retry::Args),
     /// Hold what is there against what the manifests promise
@@ -91,6 +94,7 @@ impl Command {
             Command::Run(args) => run::run(args, context).await,
             Command::Up(args) => up::run(args, context).await,
             Command::Replay(args) => replay::run(args, context).await,
+            Command::Reprocess(args) => reprocess::run(args, context).await,
             Command::Retry(args) => retry::run(args, context).await,
             Command::Audit(args) => audit::run(args, context).await,
             Command::Query(args) => query::run(args, context).await,

@@ -20,7 +20,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast;
 use futures::StreamExt;
-use manifests::{ManifestObject, Stores};
+use manifests::{MAIN_ROLE, Manifest, ManifestObject, REJECTS_ROLE, Stores};
 use project::{Owner, Produced, Project};
 
 use super::{Context, Exit, ProjectArgs, Trouble};
@@ -34,6 +34,8 @@ const TERMINAL_ROWS: usize = 100;
 const TABLE_ROWS: usize = 10_000;
 /// Consumers named when memory runs out.
 const CONSUMERS_NAMED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(2);
+/// What is added to a dataset's name for the table of its rejects, where they have no dataset of their own.
+const REJECTS_SUFFIX: &str = "_rejects";
 /// Memory of the program's own queries, in MiB.
 const OWN_QUERY_MIB: NonZeroUsize = NonZeroUsize::MIN.saturating_add(127);
 
@@ -158,14 +160,41 @@ fn table_name(dataset: &str) -> String {
     dataset.to_lowercase().replace(['-', '.'], "_")
 }
 
-fn find(project: &Project, table: &str) -> Option<Produced> {
-    project.produced().into_iter().find(|found| found.dataset.name == table || table_name(&found.dataset.name) == table_name(table))
+fn find(project: &Project, table: &str) -> Option<Table> {
+    let is_named = |name: &str| name == table || table_name(name) == table_name(table);
+    let produced = project.produced();
+    if let Some(found) = produced.iter().find(|found| is_named(&found.dataset.name)) {
+        return Some(Table { produced: found.clone(), is_rejects: false });
+    }
+    let found = with_unnamed_rejects(project).into_iter().find(|found| is_named(&format!("{}{REJECTS_SUFFIX}", found.dataset.name)));
+    found.map(|produced| Table { produced, is_rejects: true })
+}
+
+/// A table that a query may name.
+struct Table {
+    /// The dataset whose commits list its files.
+    produced: Produced,
+    /// Whether it holds the rejects of that dataset's arc, which has no sink for them.
+    is_rejects: bool,
+}
+
+/// Main datasets of conversions whose rejects have no dataset of their own.
+fn with_unnamed_rejects(project: &Project) -> Vec<Produced> {
+    let has_none = |found: &Produced| match &found.owner {
+        Owner::Arc { name, role } if role == MAIN_ROLE => {
+            project.arc(name).is_some_and(|arc| arc.kind == "convert" && arc.sinks.iter().all(|sink| sink.role != REJECTS_ROLE))
+        }
+        _ => false,
+    };
+    project.produced().into_iter().filter(has_none).collect()
 }
 
 /// The tables that can hold rows: what boundaries take in is not Parquet.
 fn readable(project: &Project) -> Vec<String> {
     let is_readable = |found: &Produced| !matches!(found.owner, Owner::Boundary(_));
-    project.produced().iter().filter(|found| is_readable(found)).map(|found| table_name(&found.dataset.name)).collect()
+    let names = project.produced().into_iter().filter(is_readable).map(|found| table_name(&found.dataset.name));
+    let rejects = with_unnamed_rejects(project).into_iter().map(|found| format!("{}{REJECTS_SUFFIX}", table_name(&found.dataset.name)));
+    names.chain(rejects).collect()
 }
 
 fn unknown_table(project: &Project, table: &str) -> Trouble {
@@ -191,7 +220,7 @@ impl SchemaProvider for Tables {
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
-        let Some(found) = find(&self.project, name) else { return Ok(None) };
+        let Some(Table { produced: found, is_rejects }) = find(&self.project, name) else { return Ok(None) };
         let fail = |message: String| DataFusionError::Plan(message);
         if let Owner::Boundary(boundary) = &found.owner {
             return Err(fail(format!(
@@ -199,9 +228,12 @@ impl SchemaProvider for Tables {
             )));
         }
         let manifests = committed::manifests(&self.stores, &found.dataset).await.map_err(|error| fail(error.to_string()))?;
-        let objects: Vec<&ManifestObject> = manifests.iter().flat_map(|manifest| &manifest.objects).collect();
+        let of_table = |manifest: &'_ Manifest| if is_rejects { manifest.rejects.clone() } else { manifest.objects.clone() };
+        let objects: Vec<ManifestObject> = manifests.iter().flat_map(of_table).collect();
+        let objects: Vec<&ManifestObject> = objects.iter().collect();
         match CommittedFiles::open(&self.opener, &self.stores, &found.dataset, &objects).await? {
             Some(table) => Ok(Some(Arc::new(table))),
+            None if is_rejects && objects.is_empty() => Err(fail(format!("{name} has no rows: nothing was rejected"))),
             None if manifests.is_empty() => {
                 Err(fail(format!("{name} has no data yet; `arc lots` shows what there is, `arc up --once` makes it")))
             }

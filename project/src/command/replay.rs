@@ -27,8 +27,10 @@ pub struct Args {
 /// Lots from the first to the last, both inside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LotRange {
-    first: Lot,
-    last: Lot,
+    /// The first.
+    pub first: Lot,
+    /// The last.
+    pub last: Lot,
 }
 
 impl FromStr for LotRange {

@@ -18,7 +18,7 @@ use project::{Placement, Project};
 
 use crate::command::Trouble;
 pub use progress::{Line, Progress};
-pub use runs::{Outcome, Planner, Ran, run, threads};
+pub use runs::{Outcome, Planner, Ran, reprocess, run, threads};
 pub use stop::Stop;
 
 /// A project opened for work.

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use arcs::ArcsError;
-use arcs::runner::{RunContext, RunOptions, RunReport};
+use arcs::runner::{Reprocessed, RunContext, RunOptions, RunReport};
 use boundary::{Standing, View, Worker};
 use chrono::{DateTime, TimeDelta, Utc};
 use manifests::{ArcSpec, Lot, ManifestsError, RunPlan};
@@ -114,6 +114,12 @@ pub async fn run(engine: &Engine, arc: &ArcSpec, plan: &RunPlan, progress: &Prog
         Err(error) => Outcome::Failed { cause: error.to_string(), is_transient: error.is_transient() },
     };
     Ran { arc: name, lot: plan.lot, outcome }
+}
+
+/// Reads the rejects of one lot again.
+pub async fn reprocess(engine: &Engine, arc: &ArcSpec, lot: Lot, is_dry: bool, progress: &Progress) -> Result<Reprocessed, ArcsError> {
+    let line = progress.is_shown().then(|| progress.spinner(format!("{lot} {}", arc.id.arc)));
+    arcs::runner::reprocess(&context(engine, line), arc, lot, is_dry).await
 }
 
 /// Whether a run reads little enough to run beside another.

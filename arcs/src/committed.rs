@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{DataFusionError, ScalarValue, project_schema};
 use datafusion::datasource::TableType;
@@ -17,13 +17,36 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
-use manifests::{Dataset, ManifestObject, ManifestsError, Stores};
+use manifests::{Dataset, Lot, Manifest, ManifestObject, ManifestsError, NamedType, Stores};
 use object_store::{ObjectMeta, ObjectStore};
 
+use crate::columns::Kind;
 use crate::partition::NO_VALUE;
+use crate::types;
 
-/// The schema is that of so many of the newest files: columns are only ever added.
-const SCHEMA_FILES: usize = 8;
+/// The partition folder that stands for a column of files without it: which lot they are of.
+const LOT: &str = "lot";
+
+/// Committed files of a lot, and their columns as its commit names them; where it names none, their footers tell.
+#[derive(Clone, Debug)]
+pub struct LotFiles<'a> {
+    /// The columns of the files.
+    pub columns: &'a [NamedType],
+    /// The files.
+    pub files: Vec<&'a ManifestObject>,
+}
+
+impl<'a> LotFiles<'a> {
+    /// The rows of a lot.
+    pub fn of(manifest: &'a Manifest) -> LotFiles<'a> {
+        LotFiles { columns: &manifest.columns, files: manifest.objects.iter().collect() }
+    }
+
+    /// The rejects of a lot that its main sink's commit lists.
+    pub fn rejects_of(manifest: &'a Manifest) -> LotFiles<'a> {
+        LotFiles { columns: &[], files: manifest.rejects.iter().collect() }
+    }
+}
 
 /// The committed Parquet files of a dataset.
 #[derive(Debug)]
@@ -34,15 +57,18 @@ pub struct CommittedFiles {
 }
 
 impl CommittedFiles {
-    /// Opens the Parquet files among `objects`, oldest first; `None` where there is none. Their sizes must be known.
+    /// Opens the Parquet files of lots, oldest first; `None` where there is none. Their sizes must be known. The table has
+    /// the columns of all lots, null where a lot has them not; a column whose type has changed has the type that takes
+    /// both. Fails where there is none, with the files and what to do.
     pub async fn open(
         state: &dyn Session,
         stores: &Stores,
         dataset: &Dataset,
-        objects: &[&ManifestObject],
+        lots: &[LotFiles<'_>],
     ) -> Result<Option<CommittedFiles>, DataFusionError> {
-        let is_parquet = |object: &&&ManifestObject| object.uri.ends_with(".parquet");
-        let objects: Vec<&ManifestObject> = objects.iter().filter(is_parquet).copied().collect();
+        let mut lots = lots.to_vec();
+        lots.iter_mut().for_each(|lot| lot.files.retain(|object| object.uri.ends_with(".parquet")));
+        let objects: Vec<&ManifestObject> = lots.iter().flat_map(|lot| lot.files.iter().copied()).collect();
         let Some(first) = objects.first() else { return Ok(None) };
         let external = |error: ManifestsError| DataFusionError::External(Box::new(error));
         let url = store_url(&first.uri)?;
@@ -52,10 +78,14 @@ impl CommittedFiles {
         let files: Result<Vec<PartitionedFile>, ManifestsError> =
             objects.iter().map(|object| partitioned(stores, dataset, &keys, object)).collect();
         let files = files.map_err(external)?;
-        let newest: Vec<ObjectMeta> = files.iter().rev().take(SCHEMA_FILES).map(|file| file.object_meta.clone()).collect();
-        let schema = schema_of(state, &store, &newest).await?;
+        let schema = schema_of(state, &store, &lots, &files, &keys).await?;
         let columns: Vec<FieldRef> = keys.iter().map(|key| Arc::new(Field::new(key, DataType::Utf8, true))).collect();
         Ok(Some(CommittedFiles { url, schema: TableSchema::builder(schema).with_table_partition_cols(columns).build(), files }))
+    }
+
+    /// Whether a column is a partition folder.
+    pub fn is_partition(&self, column: &str) -> bool {
+        self.schema.table_partition_cols().iter().any(|field| field.name() == column)
     }
 
     /// The same columns and no rows.
@@ -65,13 +95,111 @@ impl CommittedFiles {
     }
 }
 
-/// The columns of the newest files together; of the newest alone where they do not fit together.
-async fn schema_of(state: &dyn Session, store: &Arc<dyn ObjectStore>, newest: &[ObjectMeta]) -> Result<SchemaRef, DataFusionError> {
-    let format = ParquetFormat::default();
-    match format.infer_schema(state, store, newest).await {
-        Err(DataFusionError::ArrowError(..)) => format.infer_schema(state, store, &newest[..1]).await,
-        schema => schema,
+/// The columns of all lots: those of the newest first, then what only earlier ones have. `files` are those of the lots.
+async fn schema_of(
+    state: &dyn Session,
+    store: &Arc<dyn ObjectStore>,
+    lots: &[LotFiles<'_>],
+    files: &[PartitionedFile],
+    keys: &[String],
+) -> Result<SchemaRef, DataFusionError> {
+    let (mut all, mut end) = (Union::default(), files.len());
+    for lot in lots.iter().rev() {
+        let own = &files[end - lot.files.len()..end];
+        end -= own.len();
+        match (types::schema(lot.columns), lot.files.first()) {
+            (Some(schema), Some(first)) => all.add(&schema, &first.uri)?,
+            _ => {
+                for (file, object) in own.iter().zip(&lot.files) {
+                    let metas = std::slice::from_ref(&file.object_meta);
+                    all.add(ParquetFormat::default().infer_schema(state, store, metas).await?.as_ref(), &object.uri)?;
+                }
+            }
+        }
     }
+    all.finish(keys)
+}
+
+/// The columns of files, as they come together.
+#[derive(Default)]
+struct Union {
+    fields: Vec<(Field, String)>,
+    /// Types that were met already: most lots have the same.
+    last: Option<Schema>,
+}
+
+impl Union {
+    fn add(&mut self, schema: &Schema, uri: &str) -> Result<(), DataFusionError> {
+        if self.last.as_ref() == Some(schema) {
+            return Ok(());
+        }
+        for field in schema.fields() {
+            let kind = without_views(field.data_type());
+            match self.fields.iter_mut().find(|(known, _)| known.name() == field.name()) {
+                None => self.fields.push((Field::new(field.name(), kind, true), uri.to_owned())),
+                Some((known, _)) if *known.data_type() == kind => {}
+                Some((known, first)) => match wider(known.data_type(), &kind) {
+                    Some(wider) => *known = Field::new(field.name(), wider, true),
+                    None => return Err(conflict(known, first, &kind, uri)),
+                },
+            }
+        }
+        self.last = Some(schema.clone());
+        Ok(())
+    }
+
+    /// The columns without those that are partition folders. Of these only the lot may be a column of other files: their
+    /// names say it as well.
+    fn finish(self, keys: &[String]) -> Result<SchemaRef, DataFusionError> {
+        let is_key = |name: &str| keys.iter().any(|key| key == name);
+        if let Some((field, uri)) = self.fields.iter().find(|(field, _)| is_key(field.name()) && field.name() != LOT) {
+            let name = field.name();
+            return Err(DataFusionError::Plan(format!(
+                "`{name}` is a column of {uri} and a partition folder of other files; `arc replay` makes the older lots anew"
+            )));
+        }
+        let fields = self.fields.into_iter().map(|(field, _)| field).filter(|field| !is_key(field.name()));
+        let view = |field: Field| match field.data_type() {
+            DataType::Utf8 => field.with_data_type(DataType::Utf8View),
+            DataType::Binary => field.with_data_type(DataType::BinaryView),
+            _ => field,
+        };
+        Ok(Arc::new(Schema::new(fields.map(view).collect::<Vec<_>>())))
+    }
+}
+
+fn conflict(newer: &Field, newer_uri: &str, older: &DataType, older_uri: &str) -> DataFusionError {
+    let (name, newer) = (newer.name(), types::word(newer.data_type()));
+    DataFusionError::Plan(format!(
+        "column `{name}` is {newer} in {newer_uri} and {} in {older_uri}, and no type takes both; make the older lots anew with \
+         `arc replay`, or give the changed data a dataset version of its own",
+        types::word(older)
+    ))
+}
+
+fn without_views(kind: &DataType) -> DataType {
+    match kind {
+        DataType::Utf8View | DataType::LargeUtf8 => DataType::Utf8,
+        DataType::BinaryView | DataType::LargeBinary => DataType::Binary,
+        DataType::Dictionary(_, value) => without_views(value),
+        other => other.clone(),
+    }
+}
+
+/// The type that values of both types are cast to, where there is one: the wider number, else text.
+fn wider(a: &DataType, b: &DataType) -> Option<DataType> {
+    use DataType as T;
+    let has_text = |kind: &DataType| kind.is_numeric() || matches!(kind, T::Utf8 | T::Boolean | T::Date32 | T::Timestamp(..) | T::Null);
+    Some(match (a, b) {
+        (T::Null, other) | (other, T::Null) => other.clone(),
+        (T::Int8 | T::Int16 | T::Int32 | T::Int64, T::Int8 | T::Int16 | T::Int32 | T::Int64) => {
+            if a.primitive_width() > b.primitive_width() { a.clone() } else { b.clone() }
+        }
+        (a, b) if a.is_floating() && b.is_numeric() || a.is_numeric() && b.is_floating() => T::Float64,
+        (T::Timestamp(..), T::Timestamp(..)) => Kind::Time.data_type(),
+        (T::Utf8, other) | (other, T::Utf8) if has_text(other) => T::Utf8,
+        _ => return None,
+    })
 }
 
 /// Scheme and authority of a URI: `file://`, `s3://bucket`.
@@ -86,6 +214,12 @@ fn keys_of<'a>(dataset: &Dataset, uri: &'a str) -> impl Iterator<Item = (&'a str
     let relative = uri.strip_prefix(dataset.path_uri.as_str()).unwrap_or_default();
     let folders = relative.rsplit_once('/').map_or("", |(folders, _)| folders);
     folders.split('/').filter_map(|folder| folder.split_once('='))
+}
+
+/// The lot that a file's name begins with.
+fn lot_of(uri: &str) -> Option<&str> {
+    let name = uri.rsplit('/').next()?;
+    name.split_once('-').map(|(lot, _)| lot).filter(|lot| lot.parse::<Lot>().is_ok())
 }
 
 fn partition_keys(dataset: &Dataset, objects: &[&ManifestObject]) -> Vec<String> {
@@ -103,6 +237,7 @@ fn partitioned(stores: &Stores, dataset: &Dataset, keys: &[String], object: &Man
     let meta = ObjectMeta { location, last_modified: chrono::DateTime::UNIX_EPOCH, size: object.size, e_tag: None, version: None };
     let value = |key: &String| {
         let found = keys_of(dataset, &object.uri).find(|(name, _)| name == key).map(|(_, value)| value);
+        let found = found.or_else(|| (key == LOT).then(|| lot_of(&object.uri)).flatten());
         ScalarValue::Utf8(found.filter(|value| *value != NO_VALUE).map(str::to_owned))
     };
     Ok(PartitionedFile::new_from_meta(meta).with_partition_values(keys.iter().map(value).collect()))
@@ -154,6 +289,38 @@ mod tests {
         let keys: Vec<_> = keys_of(&dataset, "file:///x=1/a/dt=2023-07-17/lot=3/f=1.parquet").collect();
         assert_eq!(keys, [("dt", "2023-07-17"), ("lot", "3")]);
         assert_eq!(keys_of(&dataset, "file:///x=1/a/f.parquet").count(), 0);
+    }
+
+    #[test]
+    fn types_that_go_together() {
+        use DataType as T;
+        let time = Kind::Time.data_type();
+        let pairs = [
+            (T::Int32, T::Int64, Some(T::Int64)),
+            (T::Int64, T::Float64, Some(T::Float64)),
+            (T::Boolean, T::Utf8, Some(T::Utf8)),
+            (time.clone(), T::Utf8, Some(T::Utf8)),
+            (T::Date32, T::Utf8, Some(T::Utf8)),
+            (T::Boolean, T::Int64, None),
+            (time, T::Int64, None),
+            (T::Binary, T::Utf8, None),
+        ];
+        for (a, b, expected) in pairs {
+            assert_eq!((wider(&a, &b), wider(&b, &a)), (expected.clone(), expected), "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn a_conflict_names_the_files_and_what_to_do() {
+        let schema = |kind| Schema::new(vec![Field::new("flag", kind, true)]);
+        let mut all = Union::default();
+        all.add(&schema(DataType::Boolean), "file:///new.parquet").unwrap();
+        let error = all.add(&schema(DataType::Int64), "file:///old.parquet").unwrap_err();
+        expect_test::expect![[r#"Error during planning: column `flag` is boolean in file:///new.parquet and bigint in file:///old.parquet, and no type takes both; make the older lots anew with `arc replay`, or give the changed data a dataset version of its own"#]].assert_eq(&error.strip_backtrace());
+        assert_eq!(lot_of("file:///a/20230717PT5M250-00001.parquet"), Some("20230717PT5M250"));
+        assert_eq!(lot_of("file:///a/b-c.parquet"), None);
+        let error = Union { fields: all.fields, last: None }.finish(&["flag".to_owned()]).unwrap_err().to_string();
+        assert!(error.contains("`flag` is a column of file:///new.parquet and a partition folder"), "{error}");
     }
 
     #[test]

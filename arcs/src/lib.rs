@@ -11,6 +11,7 @@ pub mod convert;
 mod declared;
 mod error;
 mod filter;
+mod learned;
 mod lineage;
 pub mod partition;
 mod pool;

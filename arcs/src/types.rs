@@ -20,7 +20,7 @@ pub(crate) fn schema(columns: &[NamedType]) -> Option<SchemaRef> {
 }
 
 /// The word of a type; where SQL has none, arrow's own.
-fn word(kind: &DataType) -> String {
+pub(crate) fn word(kind: &DataType) -> String {
     match (Kind::ALL.into_iter().find(|known| known.data_type() == *kind), kind) {
         (Some(known), _) => known.as_str().to_owned(),
         (None, DataType::Date32) => "date".to_owned(),

@@ -107,6 +107,16 @@ pub fn first_lot(dataset: &DatasetId) -> String {
     format!("{}/first-lot.json", dataset_dir(dataset))
 }
 
+/// The columns that a dataset has learned from its logs (numbers from 1), in the metadata store; created once each.
+pub fn learned_columns(dataset: &DatasetId, number: u32) -> String {
+    format!("{}/columns-{number:06}.json", dataset_dir(dataset))
+}
+
+/// The number of such a document; `None` for anything else.
+pub fn parse_learned_columns(path: &Path) -> Option<u32> {
+    numbered(path.filename()?.strip_prefix("columns-")?.strip_suffix(".json")?)
+}
+
 /// What a path in the manifest store is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ManifestPath {

@@ -1,18 +1,20 @@
 //! The columns of a dataset, before and after it has data: a checked project and its stores flow in, columns flow out.
-//! Data is read only as far as the footer of one file.
+//! Of data no more than footers is read, and those only where commits do not name the columns.
 
 use std::sync::Arc;
 
-use arcs::committed::CommittedFiles;
+use arcs::committed::{CommittedFiles, LotFiles};
 use arcs::format::{Column, Grammar};
 use arcs::partition::PartitionKey;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::TableReference;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::prelude::SessionContext;
-use manifests::{ArcSpec, Dataset, MAIN_ROLE, ManifestObject, Stores};
+use manifests::{ArcSpec, Dataset, MAIN_ROLE, Stores};
 use project::{Owner, Produced, Project};
 use serde_json::Value;
+
+use crate::committed;
 
 /// What is known of a table.
 #[derive(Clone, Debug)]
@@ -56,14 +58,14 @@ pub fn of_grammar(grammar: &dyn Grammar, partitions: &[PartitionKey]) -> Known {
     Known { columns, partitions: partitions.iter().map(|key| key.as_str().to_owned()).collect() }
 }
 
-/// The columns of a dataset: from the format that was converted, else from its newest file, else from the query that
+/// The columns of a dataset: from the format that was converted, else from its committed files, else from the query that
 /// will make it. `None` where nothing of that tells.
 pub async fn of_dataset(project: &Project, stores: &Stores, produced: &Produced) -> anyhow::Result<Option<Known>> {
     let Some((arc, role)) = producer(project, produced) else { return Ok(None) };
     if let Some(known) = converted(arc, role) {
         return Ok(Some(known));
     }
-    if let Some(known) = newest_file(stores, &produced.dataset).await? {
+    if let Some(known) = committed_files(stores, &produced.dataset).await? {
         return Ok(Some(known));
     }
     let columns = planned(project, arc).await.transpose()?;
@@ -81,7 +83,7 @@ fn producer<'a>(project: &'a Project, produced: &'a Produced) -> Option<(&'a Arc
 fn converted(arc: &ArcSpec, role: &str) -> Option<Known> {
     let grammar = arc.workload.get("format").filter(|_| arc.kind == "convert").and_then(|format| arcs::format::compile(format).ok())?;
     if role == MAIN_ROLE {
-        // Where the columns are in the logs, the newest file tells them.
+        // Where the columns are in the logs, the committed files tell them.
         return grammar.inferred(&[]).is_none().then(|| of_grammar(grammar.as_ref(), &partitions_of(arc)));
     }
     Some(Known { columns: arcs::reject_columns().iter().map(Described::from).collect(), partitions: names(&[PartitionKey::Dt]) })
@@ -102,20 +104,16 @@ fn described(schema: &Schema, partitions: &[String]) -> Vec<Described> {
     schema.fields().iter().filter(|field| !partitions.contains(field.name())).map(|field| field.as_ref().into()).collect()
 }
 
-/// What the newest Parquet file of a dataset says; `None` where there is no file.
-async fn newest_file(stores: &Stores, dataset: &Dataset) -> anyhow::Result<Option<Known>> {
+/// What the committed Parquet files of a dataset have together; `None` where there is no file.
+async fn committed_files(stores: &Stores, dataset: &Dataset) -> anyhow::Result<Option<Known>> {
     let session = SessionContext::new();
-    for lot in stores.lots(&dataset.id()).await?.into_keys().rev() {
-        let Some(manifest) = stores.latest(dataset, lot).await? else { continue };
-        let objects: Vec<&ManifestObject> = manifest.objects.iter().filter(|object| object.size > 0).take(1).collect();
-        let opened = CommittedFiles::open(&session.state(), stores, dataset, &objects).await?;
-        let (Some(files), Some(object)) = (opened, objects.first()) else { continue };
-        let schema = datafusion::catalog::TableProvider::schema(&files);
-        let is_folder = |field: &&Arc<Field>| object.uri.contains(&format!("/{}=", field.name()));
-        let partitions: Vec<String> = schema.fields().iter().filter(is_folder).map(|field| field.name().clone()).collect();
-        return Ok(Some(Known { columns: described(&schema, &partitions), partitions }));
-    }
-    Ok(None)
+    let manifests = committed::manifests(stores, dataset).await?;
+    let lots: Vec<LotFiles<'_>> = manifests.iter().map(LotFiles::of).collect();
+    let Some(files) = CommittedFiles::open(&session.state(), stores, dataset, &lots).await? else { return Ok(None) };
+    let schema = datafusion::catalog::TableProvider::schema(&files);
+    let is_folder = |field: &&Arc<Field>| files.is_partition(field.name());
+    let partitions: Vec<String> = schema.fields().iter().filter(is_folder).map(|field| field.name().clone()).collect();
+    Ok(Some(Known { columns: described(&schema, &partitions), partitions }))
 }
 
 /// The columns of the result of a query arc, planned over tables without rows. `None` where the arc is no query or the

@@ -5,8 +5,8 @@
 
 Printed: `schema` (column -> string, int32, int64, double, boolean, binary, timestamp_utc_us), `rows`, `nulls` by
 column, `sums` of the integer columns, and `times` (first, last and the sum, in microseconds since 1970) of the
-timestamp columns. `dt` is the partition column. Engines are used as an analyst would use them: no option repairs
-anything.
+timestamp columns. `dt` is the partition column. Engines are used as an analyst would use them: told that files may have
+different columns, and no option repairs anything.
 """
 import json
 import os
@@ -64,7 +64,10 @@ def pyarrow(folder):
     import pyarrow.compute as pc
     import pyarrow.dataset as ds
     partitioning = ds.partitioning(pa.schema([("dt", pa.string())]), flavor="hive")
-    table = ds.dataset(folder, format="parquet", partitioning=partitioning).to_table()
+    dataset = ds.dataset(folder, format="parquet", partitioning=partitioning)
+    # A dataset has the columns of its first file unless it is told those of all.
+    schemas = [fragment.physical_schema for fragment in dataset.get_fragments()] + [pa.schema([("dt", pa.string())])]
+    table = dataset.replace_schema(pa.unify_schemas(schemas)).to_table()
     schema = {field.name: WORDS.get(str(field.type), str(field.type)) for field in table.schema}
     out = {"schema": schema, "rows": table.num_rows, "nulls": {}, "sums": {}, "times": {}}
     for name, kind in schema.items():
@@ -88,7 +91,7 @@ def spark(folder):
     builder = builder.config("spark.sql.session.timeZone", "America/New_York").config("spark.sql.shuffle.partitions", "2")
     session = builder.config("spark.sql.sources.partitionColumnTypeInference.enabled", "false").getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
-    frame = session.read.parquet(folder)
+    frame = session.read.option("mergeSchema", "true").parquet(folder)
     schema = {field.name: WORDS.get(str(field.dataType), str(field.dataType)) for field in frame.schema.fields}
     frame.createOrReplaceTempView("t")
     result = with_sql(lambda sql: session.sql(sql).collect()[0].asDict(), schema, "t", {"spark": "cast(unix_micros(%s) AS decimal(38,0))"})

@@ -201,27 +201,38 @@ pub async fn count_again(job: ConvertJob) -> Result<Counts, ArcsError> {
     done.unwrap_or_else(|_| Err(ArcsError::internal("the conversion's thread panicked")))
 }
 
+/// What tells the columns of a grammar that does not know them: the starts of sources, or of the lines of rejects.
+pub(crate) async fn heads(job: &ConvertJob, is_again: bool) -> Result<Vec<Vec<u8>>, ArcsError> {
+    let (job, runtime) = (job.clone(), Handle::current());
+    let read = tokio::task::spawn_blocking(move || read_heads(&job, &runtime, is_again)).await;
+    read.map_err(|_| ArcsError::internal("the thread that looks at sources panicked"))
+}
+
 /// The job with the columns that its sources have, where the grammar does not know them. What cannot be read is passed
 /// over here, and told of when it is read.
 fn inferred(mut job: ConvertJob, runtime: &Handle, is_again: bool) -> ConvertJob {
     if job.grammar.inferred(&[]).is_none() {
         return job;
     }
+    let heads = read_heads(&job, runtime, is_again);
+    let heads: Vec<&[u8]> = heads.iter().map(Vec::as_slice).collect();
+    if let Some(grammar) = job.grammar.inferred(&heads) {
+        job.grammar = grammar.into();
+    }
+    job
+}
+
+fn read_heads(job: &ConvertJob, runtime: &Handle, is_again: bool) -> Vec<Vec<u8>> {
     let head = |source: &SourceObject| {
         let (stored, _) = crate::read::open(source, runtime).ok()?;
         let mut head = Vec::new();
         Decoder::new(stored, job.limits.inflation).ok()?.take(SAMPLE_BYTES).read_to_end(&mut head).ok()?;
         Some(head)
     };
-    let heads: Vec<Vec<u8>> = match is_again {
-        true => again::samples(&job, runtime),
+    match is_again {
+        true => again::samples(job, runtime),
         false => job.sources.iter().take(SAMPLES_MAX).filter_map(head).collect(),
-    };
-    let heads: Vec<&[u8]> = heads.iter().map(Vec::as_slice).collect();
-    if let Some(grammar) = job.grammar.inferred(&heads) {
-        job.grammar = grammar.into();
     }
-    job
 }
 
 fn run(job: &ConvertJob, continued: Option<&Continued>, runtime: &Handle, failure: &Arc<Failure>) -> Result<Staged, ArcsError> {

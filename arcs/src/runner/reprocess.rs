@@ -11,6 +11,7 @@ use manifests::{ArcSpec, ArcState, Counts, Lease, Lot, MAIN_ROLE, Manifest, Mani
 use super::{RunContext, RunReport, record_failure, run, source_object, stale, with_heartbeat};
 use crate::convert::{Continued, ConvertJob, FirstParts, Published, convert_again, count_again};
 use crate::error::ArcsError;
+use crate::learned::{self, Reading};
 use crate::types;
 use crate::workload::{self, RunInput, convert};
 
@@ -34,7 +35,7 @@ pub async fn reprocess(context: &RunContext, arc: &ArcSpec, lot: Lot, is_dry: bo
         settle_before(context, arc, lot).await?;
     }
     let base = base(context, arc, lot).await?;
-    let counted = count_again(job(context, arc, &base.main, 0)?).await?;
+    let counted = count_again(job(context, arc, &base.main, 0, Reading::RejectsToCount).await?).await?;
     base.check(&counted)?;
     let nothing = Reprocessed { lot, rejected: base.counts().rejected, rows: counted.rows, report: None };
     if counted.rows == 0 || is_dry {
@@ -145,13 +146,13 @@ impl Base {
 }
 
 /// The conversion of a lot's rejects.
-fn job(context: &RunContext, arc: &ArcSpec, main: &Manifest, attempt: u32) -> Result<ConvertJob, ArcsError> {
+async fn job(context: &RunContext, arc: &ArcSpec, main: &Manifest, attempt: u32, reading: Reading) -> Result<ConvertJob, ArcsError> {
     // A redone run writes the same bytes under other marks, so it is the size alone that counts.
     let file = |object: &ManifestObject| source_object(&context.stores, &ManifestObject { etag: None, ..object.clone() });
     let files: Result<Vec<_>, _> = main.rejects.iter().map(file).collect();
     let files = files.map_err(|problem| ArcsError::Job { message: format!("{}: {}", problem.uri, problem.reason) })?;
     let input = RunInput { context, arc, lot: main.lot_id, attempt, sources: Vec::new() };
-    convert::job(&input, files)
+    learned::settled(&input, convert::job(&input, files)?, reading).await
 }
 
 /// Everything up to the commits; `None` where no reject is a row now.
@@ -160,7 +161,7 @@ async fn produce(context: &RunContext, arc: &ArcSpec, lot: Lot, lease: &mut Leas
     stores.follow_main(arc, lot).await?;
     stale::remove(arc, lot).await;
     let base = base(context, arc, lot).await?;
-    let job = job(context, arc, &base.main, lease.attempt)?;
+    let job = job(context, arc, &base.main, lease.attempt, Reading::Rejects).await?;
     let continued = Continued {
         main: FirstParts::after(base.main.objects.iter(), &job.main.uri_base, lot),
         rejects: FirstParts::after(base.main.rejects.iter(), &job.rejects.uri_base, lot),

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::fixture::{LOT, arc_at, commit, contents, context, disk, object, plan};
 use super::{RunContext, reprocess, run};
-use crate::committed::CommittedFiles;
+use crate::committed::{CommittedFiles, LotFiles};
 use crate::error::ArcsError;
 
 const LINES: &str = "2023-07-17 20:50:01,a\n17/07/2023 20:50:02,b\nrubbish\n18/07/2023 00:00:01,c\n2023-07-17 20:50:03,d\n";
@@ -54,8 +54,7 @@ async fn names(stores: &Stores, root: &str) -> Vec<String> {
 async fn query(stores: &Stores, arc: &ArcSpec, sql: &str) -> String {
     let main = latest(stores, arc, "main").await;
     let session = SessionContext::new();
-    let objects: Vec<_> = main.objects.iter().collect();
-    let files = CommittedFiles::open(&session.state(), stores, &main.dataset, &objects).await.unwrap().unwrap();
+    let files = CommittedFiles::open(&session.state(), stores, &main.dataset, &[LotFiles::of(&main)]).await.unwrap().unwrap();
     session.register_table("main", Arc::new(files)).unwrap();
     let batches = session.sql(sql).await.unwrap().collect().await.unwrap();
     arrow::util::pretty::pretty_format_batches(&batches).unwrap().to_string()

@@ -324,7 +324,7 @@ async fn converted(stores: &Stores, root: &str, spill: &std::path::Path, workloa
 
 mod query {
     use super::*;
-    use crate::committed::CommittedFiles;
+    use crate::committed::{CommittedFiles, LotFiles};
     use crate::sql;
     use arrow::util::pretty::pretty_format_batches;
 
@@ -332,8 +332,7 @@ mod query {
     async fn rows(stores: &Stores, arc: &ArcSpec, spill: &std::path::Path) -> String {
         let (main, session) = (&arc.sinks[1].dataset, sql::session(&super::super::RunOptions::new(1, spill.to_owned()), 1).unwrap());
         let manifest = stores.latest(main, lot()).await.unwrap().unwrap();
-        let objects: Vec<_> = manifest.objects.iter().collect();
-        let files = CommittedFiles::open(&session.state(), stores, main, &objects).await.unwrap().unwrap();
+        let files = CommittedFiles::open(&session.state(), stores, main, &[LotFiles::of(&manifest)]).await.unwrap().unwrap();
         session.register_table("written", Arc::new(files)).unwrap();
         let batches = sql::select(&session, "SELECT * FROM written").await.unwrap().collect().await.unwrap();
         pretty_format_batches(&batches).unwrap().to_string()

@@ -9,6 +9,7 @@ use super::{Parameter, ParameterKind, Problem, RunInput, SinkFiles, StagedWork, 
 use crate::convert::{ConvertJob, ConvertLimits, Staged, convert};
 use crate::error::ArcsError;
 use crate::format;
+use crate::learned::{self, Reading};
 use crate::lineage::reject_columns;
 use crate::partition::PartitionKey;
 use crate::read::SourceObject;
@@ -100,7 +101,8 @@ impl Workload for Convert {
 
     async fn run(&self, input: &RunInput<'_>) -> Result<Work, ArcsError> {
         let (sources, mut problems) = input.objects();
-        let staged = convert(job(input, sources)?).await?;
+        let job = learned::settled(input, job(input, sources)?, Reading::Objects).await?;
+        let staged = convert(job).await?;
         problems.extend(staged.problems.clone());
         Ok(Work { counts: *staged.counts(), problems, staged: Box::new(StagedConvert(staged)) })
     }

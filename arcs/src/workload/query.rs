@@ -1,7 +1,7 @@
 //! `query`: one SELECT over the sources' committed Parquet flows in, its rows flow out as Parquet. Sources are tables
 //! named by role, and by dataset. Counts: `objects` and `bytes_in` are what was read, `lines` and `rows` what was written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -11,13 +11,13 @@ use datafusion::catalog::TableProvider;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::prelude::SessionContext;
 use futures::{FutureExt, StreamExt, TryStreamExt};
-use manifests::{ArcSpec, Counts, MAIN_ROLE, ManifestObject, NamedType};
+use manifests::{ArcSpec, Counts, MAIN_ROLE, Manifest, ManifestObject, NamedType};
 use object_store::ObjectStoreExt;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Parameter, ParameterKind, Problem, RunInput, SinkFiles, StagedWork, Work, Workload, check_sinks};
-use crate::committed::CommittedFiles;
+use crate::committed::{CommittedFiles, LotFiles};
 use crate::declared;
 use crate::error::ArcsError;
 use crate::partition::{PartitionKey, Partitioning};
@@ -200,8 +200,13 @@ async fn register(
     objects: &[ManifestObject],
     schema: Option<&Value>,
 ) -> Result<(), ArcsError> {
-    let (state, objects): (_, Vec<&ManifestObject>) = (session.state(), objects.iter().collect());
-    let open = CommittedFiles::open(&state, &input.context.stores, &source.dataset, &objects);
+    let (state, known): (_, HashMap<&str, &ManifestObject>) =
+        (session.state(), objects.iter().map(|object| (object.uri.as_str(), object)).collect());
+    let of_lot = |lot: &'_ Manifest| -> Vec<&ManifestObject> {
+        lot.objects.iter().filter_map(|object| known.get(object.uri.as_str()).copied()).collect()
+    };
+    let lots: Vec<LotFiles<'_>> = source.lots.iter().map(|lot| LotFiles { columns: &lot.columns, files: of_lot(lot) }).collect();
+    let open = CommittedFiles::open(&state, &input.context.stores, &source.dataset, &lots);
     let table: Arc<dyn TableProvider> = match open.await.map_err(sql::query_error)? {
         Some(files) => Arc::new(files),
         None => empty_table(session, input, source, schema).await?,
@@ -237,8 +242,9 @@ async fn empty_table(
     let lots = stores.lots(&source.dataset.id()).await?;
     for lot in lots.into_keys().rev().take(SCHEMA_LOTS_MAX) {
         let Some(manifest) = stores.latest(&source.dataset, lot).await? else { continue };
-        let objects: Vec<&ManifestObject> = manifest.objects.iter().filter(|object| object.size > 0).collect();
-        let opened = CommittedFiles::open(&session.state(), stores, &source.dataset, &objects).await;
+        let files = manifest.objects.iter().filter(|object| object.size > 0).collect();
+        let lot = LotFiles { columns: &manifest.columns, files };
+        let opened = CommittedFiles::open(&session.state(), stores, &source.dataset, &[lot]).await;
         if let Ok(Some(files)) = opened {
             return Ok(Arc::new(files.without_rows()));
         }

@@ -55,7 +55,8 @@ impl Audit<'_> {
             self.looked.unrepeatable += 1;
             return Ok(None);
         };
-        let Some(job) = job(arc, manifest, sources) else { return Ok(None) };
+        let Some(mut job) = job(arc, manifest, sources) else { return Ok(None) };
+        self.keep_columns(&mut job, manifest).await?;
         let staged = convert(job).await?;
         let counted = *staged.counts();
         let is_readable = staged.problems.is_empty();
@@ -66,6 +67,19 @@ impl Audit<'_> {
         }
         self.looked.lines += counted.lines;
         Ok(difference(promised, &counted))
+    }
+
+    /// Gives the conversion the columns that the lot was written with, where the logs told them: lots since may have
+    /// taught the dataset more.
+    async fn keep_columns(&self, job: &mut ConvertJob, manifest: &Manifest) -> anyhow::Result<()> {
+        let (_, mut known) = self.stores.learned_columns(&manifest.dataset.id()).await?;
+        known.retain(|learned| manifest.columns.iter().any(|column| column.name == learned.column));
+        if !known.is_empty()
+            && let Some(grammar) = job.grammar.inferred_after(&known, &[])
+        {
+            job.grammar = grammar.into();
+        }
+        Ok(())
     }
 
     /// The objects that a run read, where all of them are still there and the same.

@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use arcs::committed::CommittedFiles;
+use arcs::committed::{CommittedFiles, LotFiles};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -20,7 +20,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast;
 use futures::StreamExt;
-use manifests::{MAIN_ROLE, Manifest, ManifestObject, REJECTS_ROLE, Stores};
+use manifests::{MAIN_ROLE, REJECTS_ROLE, Stores};
 use project::{Owner, Produced, Project};
 
 use super::{Context, Exit, ProjectArgs, Trouble};
@@ -228,12 +228,10 @@ impl SchemaProvider for Tables {
             )));
         }
         let manifests = committed::manifests(&self.stores, &found.dataset).await.map_err(|error| fail(error.to_string()))?;
-        let of_table = |manifest: &'_ Manifest| if is_rejects { manifest.rejects.clone() } else { manifest.objects.clone() };
-        let objects: Vec<ManifestObject> = manifests.iter().flat_map(of_table).collect();
-        let objects: Vec<&ManifestObject> = objects.iter().collect();
-        match CommittedFiles::open(&self.opener, &self.stores, &found.dataset, &objects).await? {
+        let lots: Vec<LotFiles<'_>> = manifests.iter().map(if is_rejects { LotFiles::rejects_of } else { LotFiles::of }).collect();
+        match CommittedFiles::open(&self.opener, &self.stores, &found.dataset, &lots).await? {
             Some(table) => Ok(Some(Arc::new(table))),
-            None if is_rejects && objects.is_empty() => Err(fail(format!("{name} has no rows: nothing was rejected"))),
+            None if is_rejects => Err(fail(format!("{name} has no rows: nothing was rejected"))),
             None if manifests.is_empty() => {
                 Err(fail(format!("{name} has no data yet; `arc lots` shows what there is, `arc up --once` makes it")))
             }

@@ -4,4 +4,5 @@ mod bad_input;
 mod crash;
 mod pipeline;
 mod readers;
+mod schema;
 mod simulator;

@@ -13,15 +13,15 @@ const LINES: u64 = 4_000;
 
 /// What `tests/readers/read.py` prints.
 #[derive(Debug, PartialEq, Deserialize)]
-struct Seen {
-    schema: BTreeMap<String, String>,
-    rows: u64,
-    nulls: BTreeMap<String, u64>,
-    sums: BTreeMap<String, i64>,
+pub(crate) struct Seen {
+    pub schema: BTreeMap<String, String>,
+    pub rows: u64,
+    pub nulls: BTreeMap<String, u64>,
+    pub sums: BTreeMap<String, i64>,
     times: BTreeMap<String, (i64, i64, i128)>,
 }
 
-fn see(engine: &str, folder: &Path) -> Option<Seen> {
+pub(crate) fn see(engine: &str, folder: &Path) -> Option<Seen> {
     let python = std::env::var("ARCLAKE_PYTHON").ok().filter(|python| !python.is_empty());
     let Some(python) = python else {
         eprintln!("SKIPPED: {engine} is not installed; `tests/run` installs it where it can");

@@ -7,6 +7,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use manifests::LearnedColumn;
+
 use super::app::{self, Defaults, HOST_OPTION, SERVICE_OPTION};
 use super::json_fields::{Json, members};
 use super::time::iso_micros;
@@ -139,10 +141,18 @@ impl Grammar for Container {
     }
 
     fn inferred(&self, samples: &[&[u8]]) -> Option<Box<dyn Grammar>> {
+        self.inferred_after(&[], samples)
+    }
+
+    fn learned(&self) -> Vec<LearnedColumn> {
+        self.inner.as_ref().map(|inner| inner.learned()).unwrap_or_default()
+    }
+
+    fn inferred_after(&self, known: &[LearnedColumn], samples: &[&[u8]]) -> Option<Box<dyn Grammar>> {
         let inner = self.inner.as_ref()?;
         let lines = samples.iter().flat_map(|sample| sample.split(|byte| *byte == b'\n'));
         let texts: Vec<_> = lines.filter_map(|line| Some(self.part(line)?.text)).collect();
-        let inner = inner.inferred(&texts.iter().map(|text| &**text).collect::<Vec<_>>())?;
+        let inner = inner.inferred_after(known, &texts.iter().map(|text| &**text).collect::<Vec<_>>())?;
         Some(Box::new(Container::with(Some(Arc::from(inner)), self.defaults.clone())))
     }
 }

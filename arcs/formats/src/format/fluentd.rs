@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use manifests::LearnedColumn;
+
 use super::app::{self, HOST_OPTION, SERVICE_OPTION, TIMEZONE};
 use super::json::{COLUMNS_OPTION, Objects, add_member};
 use super::json_columns::object;
@@ -153,8 +155,16 @@ impl Grammar for Records {
     }
 
     fn inferred(&self, samples: &[&[u8]]) -> Option<Box<dyn Grammar>> {
-        let infers = self.objects.infers;
-        infers.then(|| Box::new(Records { objects: self.objects.inferred(samples, vec![TAG_COLUMN], line_members) }) as Box<dyn Grammar>)
+        self.inferred_after(&[], samples)
+    }
+
+    fn inferred_after(&self, known: &[LearnedColumn], samples: &[&[u8]]) -> Option<Box<dyn Grammar>> {
+        let inferred = || self.objects.inferred(known, samples, vec![TAG_COLUMN], line_members);
+        self.objects.infers.then(|| Box::new(Records { objects: inferred() }) as Box<dyn Grammar>)
+    }
+
+    fn learned(&self) -> Vec<LearnedColumn> {
+        self.objects.members.learned()
     }
 }
 
@@ -255,10 +265,18 @@ impl Grammar for Wrapped {
     }
 
     fn inferred(&self, samples: &[&[u8]]) -> Option<Box<dyn Grammar>> {
+        self.inferred_after(&[], samples)
+    }
+
+    fn learned(&self) -> Vec<LearnedColumn> {
+        self.inner.learned()
+    }
+
+    fn inferred_after(&self, known: &[LearnedColumn], samples: &[&[u8]]) -> Option<Box<dyn Grammar>> {
         let lines = samples.iter().flat_map(|sample| sample.split(|byte| *byte == b'\n'));
         let texts: Vec<_> = lines.filter_map(|line| Some(self.unwrap(line, split(line).record).ok()?.0)).collect();
         let texts: Vec<&[u8]> = texts.iter().map(|text| &**text).collect();
-        let inner = self.inner.inferred(&texts)?;
+        let inner = self.inner.inferred_after(known, &texts)?;
         Some(Box::new(Wrapped::with(Arc::from(inner), self.field.clone(), self.objects.clone())))
     }
 }

@@ -4,6 +4,8 @@
 //! Nothing is lost: a value that its column cannot take, and a member that has no column, go to `extra`. Integers keep
 //! all their digits; nested values stay JSON text. Members that are null are as members that are not there.
 
+use manifests::LearnedColumn;
+
 use super::app::{self, Defaults, HOST_OPTION, SERVICE_OPTION, TIMEZONE};
 use super::json_columns::{Common, Members, Own, Record, Target, is_integer, object};
 use super::json_fields::{Json, members, skip_space, value};
@@ -348,18 +350,24 @@ impl Grammar for JsonLines {
     }
 
     fn inferred(&self, samples: &[&[u8]]) -> Option<Box<dyn Grammar>> {
-        if !self.objects.infers {
-            return None;
-        }
-        Some(Box::new(JsonLines { objects: self.objects.inferred(samples, Vec::new(), object) }))
+        self.inferred_after(&[], samples)
+    }
+
+    fn inferred_after(&self, known: &[LearnedColumn], samples: &[&[u8]]) -> Option<Box<dyn Grammar>> {
+        let infers = self.objects.infers;
+        infers.then(|| Box::new(JsonLines { objects: self.objects.inferred(known, samples, Vec::new(), object) }) as Box<dyn Grammar>)
+    }
+
+    fn learned(&self) -> Vec<LearnedColumn> {
+        self.objects.members.learned()
     }
 }
 
 impl Objects {
-    /// The same with the columns of the members that samples have.
-    pub(super) fn inferred(&self, samples: &[&[u8]], more: Vec<Column>, record: Record) -> Objects {
+    /// The same with the columns that are known and those of the members that samples have.
+    pub(super) fn inferred(&self, known: &[LearnedColumn], samples: &[&[u8]], more: Vec<Column>, record: Record) -> Objects {
         let mut members = Members::common(more);
-        members.infer(samples, record);
+        members.infer(known, samples, record);
         Objects { members, defaults: self.defaults.clone(), infers: false }
     }
 }

@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
+use manifests::LearnedColumn;
 use serde_json::Value;
 
 use super::json_fields::{Json, members, skip_space};
@@ -54,6 +55,24 @@ pub(super) enum Own {
 }
 
 impl Own {
+    /// Those that samples show, and their words in what a dataset has learned.
+    const WORDS: [(Own, &str); 6] = [
+        (Own::Text, "strings"),
+        (Own::Nested, "nested"),
+        (Own::Int, "integers"),
+        (Own::Large, "large integers"),
+        (Own::Double, "numbers"),
+        (Own::Boolean, "booleans"),
+    ];
+
+    fn word(self) -> Option<&'static str> {
+        Own::WORDS.iter().find(|(own, _)| *own == self).map(|(_, word)| *word)
+    }
+
+    fn find(word: &str) -> Option<Own> {
+        Own::WORDS.iter().find(|(_, known)| *known == word).map(|(own, _)| *own)
+    }
+
     fn kind(self) -> Kind {
         match self {
             Own::Text | Own::Nested | Own::Any | Own::Large => Kind::Text,
@@ -111,15 +130,21 @@ impl Members {
         Ok(())
     }
 
-    /// Adds the columns of members that samples have. `record` hands over the members of the record that a text starts
+    /// Adds the columns that are known, and after them those of other members that samples have. `record` hands over the members of the record that a text starts
     /// with, and gives where it ends; `None` where none starts.
-    pub(super) fn infer(&mut self, samples: &[&[u8]], record: Record) {
+    pub(super) fn infer(&mut self, known: &[LearnedColumn], samples: &[&[u8]], record: Record) {
+        for learned in known.iter().take(INFERRED_MAX) {
+            if let Some(own) = Own::find(&learned.takes).filter(|_| self.columns.iter().all(|column| column.name != learned.column)) {
+                self.add_named(learned.member.as_bytes(), own, learned.column.clone());
+            }
+        }
         let mut seen = Seen::default();
         for sample in samples {
             seen.take(sample, record);
         }
         let Seen { order, found, .. } = seen;
-        for name in order.into_iter().take(INFERRED_MAX) {
+        let order = order.into_iter().filter(|name| !self.places.contains_key(name)).collect::<Vec<_>>();
+        for name in order.into_iter().take(INFERRED_MAX.saturating_sub(self.targets.len())) {
             if let Some(own) = found.get(&name).and_then(|own| *own) {
                 self.add(&name, own);
             }
@@ -129,11 +154,27 @@ impl Members {
     fn add(&mut self, name: &[u8], own: Own) {
         let text = String::from_utf8_lossy(name);
         let taken: HashSet<&str> = self.columns.iter().map(|column| &*column.name).chain(["parse", "extra"]).collect();
-        let column = Column::named(free_name(&text, &taken), own.kind(), Values::Repeating, format!("member {:?} of the object", text));
+        let free = free_name(&text, &taken);
+        self.add_named(name, own, free);
+    }
+
+    fn add_named(&mut self, name: &[u8], own: Own, free: String) {
+        let text = String::from_utf8_lossy(name);
+        let column = Column::named(free, own.kind(), Values::Repeating, format!("member {:?} of the object", text));
         let target = Target { common: common(&text), own: Some((self.columns.len(), own)) };
         self.columns.push(column);
         self.places.insert(name.to_vec(), self.targets.len());
         self.targets.push((name.to_vec(), target));
+    }
+
+    /// The columns that samples showed, now or earlier.
+    pub(super) fn learned(&self) -> Vec<LearnedColumn> {
+        let learned = |(name, target): &(Vec<u8>, Target)| {
+            let (column, own) = target.own?;
+            let (member, takes) = (String::from_utf8(name.clone()).ok()?, own.word()?.to_owned());
+            Some(LearnedColumn { member, column: self.columns.get(column)?.name.clone().into_owned(), takes })
+        };
+        self.targets.iter().filter_map(learned).collect()
     }
 
     /// Where a member goes. `next` is the place at which it is expected, because objects have their members in the same
@@ -283,7 +324,7 @@ mod tests {
     fn inferred(samples: &[&str]) -> Vec<String> {
         let samples: Vec<_> = samples.iter().map(|sample| sample.as_bytes()).collect();
         let mut members = Members::common(Vec::new());
-        members.infer(&samples, object);
+        members.infer(&[], &samples, object);
         members.columns[app::COLUMNS.len()..].iter().map(|column| format!("{} {}", column.name, column.kind.as_str())).collect()
     }
 
@@ -293,6 +334,24 @@ mod tests {
             "{\"b\":null,\"a\":1,\"ts\":1}{\"b\":\"x\",\"a\":1.5,\"c\":{\"d\":1}}\nrubbish\n{\n \"e\": true,\n \"b\": 7\n}\n{\"f\":[1]";
         assert_eq!(inferred(&[sample]), ["b string", "a double", "c string", "e boolean"]);
         assert_eq!(inferred(&["{\"n\":9007199254740993}", "{\"n\":0.5,\"u\":18446744073709551615}"]), ["n bigint", "u string"]);
+    }
+
+    #[test]
+    fn what_was_learned_stays() {
+        let infer = |known: &[LearnedColumn], sample: &str| {
+            let mut members = Members::common(Vec::new());
+            members.infer(known, &[sample.as_bytes()], object);
+            members.learned()
+        };
+        let known = infer(&[], r#"{"userID":1,"user-id":"x","a":{"b":1}}"#);
+        let shown = |learned: &[LearnedColumn]| {
+            learned.iter().map(|learned| format!("{} {} {}", learned.member, learned.column, learned.takes)).collect::<Vec<_>>()
+        };
+        assert_eq!(shown(&known), ["userID user_id integers", "user-id user_id_2 strings", "a a nested"]);
+        let later = infer(&known, r#"{"new":true,"user-id":1,"userID":"y","a":"text","userId":2}"#);
+        assert_eq!(shown(&later)[..3], shown(&known));
+        assert_eq!(shown(&later)[3..], ["new new booleans", "userId user_id_3 integers"]);
+        assert_eq!(infer(&later, "{}"), later);
     }
 
     #[test]

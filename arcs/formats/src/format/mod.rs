@@ -66,6 +66,8 @@ use std::sync::Arc;
 pub use explain::{Explained, Explainer, Outcome, explain, explain_all};
 pub use options::{FormatOption, OptionKind, Options, Problem, compile};
 
+use manifests::LearnedColumn;
+
 use crate::columns::{Kind, Row};
 
 /// All formats, by name. A test walks the folder and fails for a file that is missing here.
@@ -185,6 +187,17 @@ pub trait Grammar: Debug + Send + Sync {
     /// The same samples, in the same order, give the same grammar.
     fn inferred(&self, _samples: &[&[u8]]) -> Option<Box<dyn Grammar>> {
         None
+    }
+
+    /// The same for a dataset that has learned columns already: they keep their names, types and places, and what samples
+    /// show beside them comes after them.
+    fn inferred_after(&self, _known: &[LearnedColumn], samples: &[&[u8]]) -> Option<Box<dyn Grammar>> {
+        self.inferred(samples)
+    }
+
+    /// The columns that a later lot has to keep to; none where a column of some name has one type anyway.
+    fn learned(&self) -> Vec<LearnedColumn> {
+        Vec::new()
     }
 }
 

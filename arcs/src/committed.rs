@@ -1,6 +1,7 @@
 //! Committed Parquet files as a table of DataFusion: the files that manifests list and no others, whatever lies beside
 //! them. Objects and footers flow in, a table flows out. Keys of the folders (`dt=2023-07-17`) become columns.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
@@ -19,9 +20,11 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use manifests::{Dataset, Lot, Manifest, ManifestObject, ManifestsError, NamedType, Stores};
 use object_store::{ObjectMeta, ObjectStore};
+use serde_json::Value;
 
 use crate::columns::Kind;
-use crate::partition::NO_VALUE;
+use crate::partition::{PartitionKey, unescape};
+use crate::shape::{PARTITION_KINDS, PARTITION_TYPES_KEY};
 use crate::types;
 
 /// The partition folder that stands for a column of files without it: which lot they are of.
@@ -75,11 +78,19 @@ impl CommittedFiles {
         let store = stores.objects.locate(&first.uri).map_err(external)?.store;
         state.runtime_env().register_object_store(url.as_ref(), store.clone());
         let keys = partition_keys(dataset, &objects);
-        let files: Result<Vec<PartitionedFile>, ManifestsError> =
-            objects.iter().map(|object| partitioned(stores, dataset, &keys, object)).collect();
-        let files = files.map_err(external)?;
-        let schema = schema_of(state, &store, &lots, &files, &keys).await?;
-        let columns: Vec<FieldRef> = keys.iter().map(|key| Arc::new(Field::new(key, DataType::Utf8, true))).collect();
+        let metas: Result<Vec<ObjectMeta>, ManifestsError> = objects.iter().map(|object| meta(stores, object)).collect();
+        let metas = metas.map_err(external)?;
+        let schema = schema_of(state, &store, &lots, &metas, &keys).await?;
+        let types = partition_types(state, &store, &metas, &keys).await?;
+        let values: Vec<Vec<ScalarValue>> = keys.iter().map(|key| values(dataset, key, &objects, &types)).collect();
+        let column = |(key, values): (&String, &Vec<ScalarValue>)| {
+            let kind = values.first().map_or(DataType::Utf8, ScalarValue::data_type);
+            Arc::new(Field::new(key, kind, true))
+        };
+        let columns: Vec<FieldRef> = keys.iter().zip(&values).map(column).collect();
+        let of_file = |at: usize| values.iter().map(|values| values[at].clone()).collect();
+        let file = |(at, meta)| PartitionedFile::new_from_meta(meta).with_partition_values(of_file(at));
+        let files = metas.into_iter().enumerate().map(file).collect();
         Ok(Some(CommittedFiles { url, schema: TableSchema::builder(schema).with_table_partition_cols(columns).build(), files }))
     }
 
@@ -100,7 +111,7 @@ async fn schema_of(
     state: &dyn Session,
     store: &Arc<dyn ObjectStore>,
     lots: &[LotFiles<'_>],
-    files: &[PartitionedFile],
+    files: &[ObjectMeta],
     keys: &[String],
 ) -> Result<SchemaRef, DataFusionError> {
     let (mut all, mut end) = (Union::default(), files.len());
@@ -111,7 +122,7 @@ async fn schema_of(
             (Some(schema), Some(first)) => all.add(&schema, &first.uri)?,
             _ => {
                 for (file, object) in own.iter().zip(&lot.files) {
-                    let metas = std::slice::from_ref(&file.object_meta);
+                    let metas = std::slice::from_ref(file);
                     all.add(ParquetFormat::default().infer_schema(state, store, metas).await?.as_ref(), &object.uri)?;
                 }
             }
@@ -232,15 +243,44 @@ fn partition_keys(dataset: &Dataset, objects: &[&ManifestObject]) -> Vec<String>
     keys
 }
 
-fn partitioned(stores: &Stores, dataset: &Dataset, keys: &[String], object: &ManifestObject) -> Result<PartitionedFile, ManifestsError> {
+fn meta(stores: &Stores, object: &ManifestObject) -> Result<ObjectMeta, ManifestsError> {
     let location = stores.objects.locate(&object.uri)?.path;
-    let meta = ObjectMeta { location, last_modified: chrono::DateTime::UNIX_EPOCH, size: object.size, e_tag: None, version: None };
-    let value = |key: &String| {
-        let found = keys_of(dataset, &object.uri).find(|(name, _)| name == key).map(|(_, value)| value);
-        let found = found.or_else(|| (key == LOT).then(|| lot_of(&object.uri)).flatten());
-        ScalarValue::Utf8(found.filter(|value| *value != NO_VALUE).map(str::to_owned))
+    Ok(ObjectMeta { location, last_modified: chrono::DateTime::UNIX_EPOCH, size: object.size, e_tag: None, version: None })
+}
+
+/// The types of the partition folders that are columns of rows, as the newest file says them.
+async fn partition_types(
+    state: &dyn Session,
+    store: &Arc<dyn ObjectStore>,
+    files: &[ObjectMeta],
+    keys: &[String],
+) -> Result<Value, DataFusionError> {
+    let Some(newest) = files.last().filter(|_| keys.iter().any(|key| PartitionKey::find(key).is_none())) else { return Ok(Value::Null) };
+    let format = ParquetFormat::default().with_skip_metadata(false);
+    let schema = format.infer_schema(state, store, std::slice::from_ref(newest)).await?;
+    let types = schema.metadata().get(PARTITION_TYPES_KEY).and_then(|types| serde_json::from_str(types).ok());
+    Ok(types.unwrap_or(Value::Null))
+}
+
+/// The values of a folder's key, a file each: of the type that `types` says, or text where one does not fit it.
+fn values(dataset: &Dataset, key: &str, objects: &[&ManifestObject], types: &Value) -> Vec<ScalarValue> {
+    let shown = |object: &&ManifestObject| {
+        let folder = keys_of(dataset, &object.uri).find(|(name, _)| *name == key).map(|(_, value)| value);
+        let value = folder.or_else(|| (key == LOT).then(|| lot_of(&object.uri)).flatten()).and_then(unescape);
+        value.map(Cow::into_owned)
     };
-    Ok(PartitionedFile::new_from_meta(meta).with_partition_values(keys.iter().map(value).collect()))
+    let shown: Vec<Option<String>> = objects.iter().map(shown).collect();
+    let typed = |kind: &DataType| -> Result<Vec<ScalarValue>, DataFusionError> {
+        let read = |value: &Option<String>| match value {
+            Some(value) => ScalarValue::try_from_string(value.clone(), kind),
+            None => ScalarValue::try_from(kind),
+        };
+        shown.iter().map(read).collect()
+    };
+    let name = types.get(key).and_then(Value::as_str);
+    let kind = name.and_then(|name| PARTITION_KINDS.iter().find(|kind| kind.0 == name)).map(|kind| &kind.1);
+    let typed = kind.and_then(|kind| typed(kind).ok());
+    typed.unwrap_or_else(|| shown.into_iter().map(ScalarValue::Utf8).collect())
 }
 
 #[async_trait::async_trait]

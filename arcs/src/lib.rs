@@ -19,6 +19,7 @@ mod process;
 pub mod read;
 mod result;
 pub mod runner;
+pub mod shape;
 mod spill;
 pub mod sql;
 pub mod stored;
@@ -31,3 +32,4 @@ pub use formats::{again, columns, decode, detect, format, header, lines, parse, 
 pub use convert::{ConvertJob, ConvertLimits, Progress, Published, Staged, convert};
 pub use error::ArcsError;
 pub use lineage::{output_columns, reject_columns};
+pub use shape::{Shape, Shaping};

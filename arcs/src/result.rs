@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 
 use crate::error::ArcsError;
 use crate::format::Values;
-use crate::write::{FileSink, Stage, StagedFile, TableSchema, Target, WriteOptions};
+use crate::write::{FileSink, Stage, StagedFile, Stored, TableSchema, Target, WriteOptions};
 
 /// Memory that a row group may take while it is written, in bytes.
 const ROW_GROUP_MEMORY_BYTES: usize = 48 << 20;
@@ -43,7 +43,8 @@ impl ResultWriter {
     /// Starts the file; small results wait below `spill_folder`.
     pub(crate) fn start(file: ResultFile, spill_folder: PathBuf) -> Result<ResultWriter, ArcsError> {
         let options = WriteOptions::default();
-        let columns = file.schema.fields().iter().map(|field| (field.as_ref().clone(), Values::Repeating));
+        let columns =
+            file.schema.fields().iter().map(|field| Stored { field: field.as_ref().clone(), values: Values::Repeating, has_bloom: false });
         let table = TableSchema::new(columns, &options)?;
         let stage = Stage::new(file.target, Handle::current(), spill_folder);
         let (batches, waiting) = mpsc::channel(BATCHES_WAITING_MAX);

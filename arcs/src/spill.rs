@@ -98,7 +98,7 @@ impl Spill {
 }
 
 /// The same values in buffers of their own.
-fn compact(column: ArrayRef) -> ArrayRef {
+pub(crate) fn compact(column: ArrayRef) -> ArrayRef {
     match column.data_type() {
         DataType::BinaryView => Arc::new(column.as_binary_view().gc()),
         DataType::Utf8View => Arc::new(column.as_string_view().gc()),
@@ -134,17 +134,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut spill = Spill::new(folder.path().to_owned());
         let long = vec![b'x'; BUFFER_BYTES / 3];
-        let mut add = |slot, number: i64, text: &[u8]| {
+        let slot = |time: Option<i64>| Slot { time, values: 0 };
+        let mut add = |time, number: i64, text: &[u8]| {
             let columns: Vec<ArrayRef> =
                 vec![Arc::new(BinaryViewArray::from_iter_values([text])), Arc::new(Int64Array::from(vec![number]))];
-            spill.add(slot, columns, BatchFacts { rows: 1, text_bytes: 2, times: Some((number, number)) }).unwrap();
+            spill.add(slot(time), columns, BatchFacts { rows: 1, text_bytes: 2, times: Some((number, number)) }).unwrap();
         };
         for number in 0..10 {
             add(Some(number % 2), number + 1, &long);
             add(None, number + 1, b"short");
         }
         let partitions = spill.partitions().unwrap();
-        assert_eq!(partitions.iter().map(|(slot, _)| *slot).collect::<Vec<_>>(), [None, Some(0), Some(1)]);
+        assert_eq!(partitions.iter().map(|(slot, _)| *slot).collect::<Vec<_>>(), [None, Some(0), Some(1)].map(slot));
         let numbers = |extents: &[Extent]| -> Vec<i64> {
             let read = extents.iter().map(|extent| spill.read(*extent).unwrap().0[1].clone());
             read.flat_map(|column| column.as_primitive::<Int64Type>().values().to_vec()).collect()

@@ -113,6 +113,12 @@ pub fn plain_type(kind: &DataType) -> DataType {
     }
 }
 
+/// Whether a column's name needs no quotes anywhere: lower-case letters, digits and `_`, no digit first.
+pub(crate) fn is_plain_name(name: &str) -> bool {
+    let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    name.bytes().all(is_letter) && name.bytes().next().is_some_and(|byte| !byte.is_ascii_digit())
+}
+
 /// The same columns, nullable, of plain types.
 pub fn plain_schema(schema: &Schema) -> SchemaRef {
     let field = |field: &Arc<Field>| Field::new(field.name(), plain_type(field.data_type()), true);

@@ -84,7 +84,7 @@ pub struct ManifestObject {
     pub event_time_max: Option<DateTime<Utc>>,
 }
 
-/// What became of the input of a run. `lines = rows + blank + header + continuation + rejected`.
+/// What became of the input of a run. `lines = rows + blank + header + continuation + rejected + filtered`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Counts {
@@ -102,6 +102,8 @@ pub struct Counts {
     pub continuation: u64,
     /// Lines that could not be read, each a row of the rejects.
     pub rejected: u64,
+    /// Lines that could be read and that the arc does not want: the condition of its `select` is not true of them.
+    pub filtered: u64,
     /// Rows that needed more than the plain reading.
     pub recovered: u64,
     /// Rows with fields that the format does not know.
@@ -115,7 +117,7 @@ pub struct Counts {
 impl Counts {
     /// Whether every line is accounted for.
     pub fn is_balanced(&self) -> bool {
-        self.lines == self.rows + self.blank + self.header + self.continuation + self.rejected
+        self.lines == self.rows + self.blank + self.header + self.continuation + self.rejected + self.filtered
     }
 }
 
@@ -128,6 +130,7 @@ impl AddAssign for Counts {
         self.header += other.header;
         self.continuation += other.continuation;
         self.rejected += other.rejected;
+        self.filtered += other.filtered;
         self.recovered += other.recovered;
         self.extra += other.extra;
         self.bytes_in += other.bytes_in;

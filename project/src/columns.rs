@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use arcs::committed::{CommittedFiles, LotFiles};
-use arcs::format::{Column, Grammar};
+use arcs::format::Column;
 use arcs::partition::PartitionKey;
+use arcs::shape::{PartitionColumn, Shape, Shaping, TableColumn};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::TableReference;
 use datafusion::datasource::empty::EmptyTable;
@@ -21,8 +22,8 @@ use crate::committed;
 pub struct Known {
     /// The columns of its files.
     pub columns: Vec<Described>,
-    /// Names of its partition folders, outermost first.
-    pub partitions: Vec<String>,
+    /// Its partition folders, outermost first.
+    pub partitions: Vec<PartitionColumn>,
 }
 
 /// A column with what is known of its meaning.
@@ -52,10 +53,20 @@ impl From<&Field> for Described {
     }
 }
 
-/// What a conversion through `grammar` writes.
-pub fn of_grammar(grammar: &dyn Grammar, partitions: &[PartitionKey]) -> Known {
-    let columns = arcs::output_columns(grammar, partitions).iter().map(Described::from).collect();
-    Known { columns, partitions: partitions.iter().map(|key| key.as_str().to_owned()).collect() }
+impl From<&TableColumn> for Described {
+    fn from(column: &TableColumn) -> Described {
+        Described { meaning: column.meaning.clone(), ..(&column.field).into() }
+    }
+}
+
+/// What a conversion writes.
+pub fn of_shape(shape: &Shape) -> Known {
+    let partitions = shape.partition_fields().iter().map(partition).collect();
+    Known { columns: shape.columns.iter().map(Described::from).collect(), partitions }
+}
+
+fn partition(field: &Field) -> PartitionColumn {
+    PartitionColumn { name: field.name().clone(), kind: field.data_type().clone() }
 }
 
 /// The columns of a dataset: from the format that was converted, else from its committed files, else from the query that
@@ -69,7 +80,7 @@ pub async fn of_dataset(project: &Project, stores: &Stores, produced: &Produced)
         return Ok(Some(known));
     }
     let columns = planned(project, arc).await.transpose()?;
-    let known = |schema: SchemaRef| Known { columns: described(&schema, &[]), partitions: names(&partitions_of(arc)) };
+    let known = |schema: SchemaRef| Known { columns: described(&schema, &[]), partitions: keys_of(arc) };
     Ok(columns.map(known))
 }
 
@@ -84,24 +95,29 @@ fn converted(arc: &ArcSpec, role: &str) -> Option<Known> {
     let grammar = arc.workload.get("format").filter(|_| arc.kind == "convert").and_then(|format| arcs::format::compile(format).ok())?;
     if role == MAIN_ROLE {
         // Where the columns are in the logs, the committed files tell them.
-        return grammar.inferred(&[]).is_none().then(|| of_grammar(grammar.as_ref(), &partitions_of(arc)));
+        let shape = || Shape::new(&Shaping::read(&arc.workload).ok()?, grammar.as_ref()).ok();
+        return grammar.inferred(&[]).is_none().then(shape).flatten().map(|shape| of_shape(&shape));
     }
-    Some(Known { columns: arcs::reject_columns().iter().map(Described::from).collect(), partitions: names(&[PartitionKey::Dt]) })
+    let day = PartitionColumn { name: PartitionKey::Dt.as_str().to_owned(), kind: DataType::Utf8 };
+    Some(Known { columns: arcs::reject_columns().iter().map(Described::from).collect(), partitions: vec![day] })
 }
 
-fn partitions_of(arc: &ArcSpec) -> Vec<PartitionKey> {
+/// The partition folders of an arc whose files do not tell: text.
+fn keys_of(arc: &ArcSpec) -> Vec<PartitionColumn> {
+    let column = |name: &str| PartitionColumn { name: name.to_owned(), kind: DataType::Utf8 };
     match arc.workload.get("partitions").and_then(Value::as_array) {
-        Some(keys) => keys.iter().filter_map(Value::as_str).filter_map(PartitionKey::find).collect(),
-        None => vec![PartitionKey::Dt],
+        Some(keys) => keys.iter().filter_map(Value::as_str).map(column).collect(),
+        None => vec![column(PartitionKey::Dt.as_str())],
     }
 }
 
-fn names(keys: &[PartitionKey]) -> Vec<String> {
-    keys.iter().map(|key| key.as_str().to_owned()).collect()
-}
-
-fn described(schema: &Schema, partitions: &[String]) -> Vec<Described> {
-    schema.fields().iter().filter(|field| !partitions.contains(field.name())).map(|field| field.as_ref().into()).collect()
+fn described(schema: &Schema, partitions: &[PartitionColumn]) -> Vec<Described> {
+    schema
+        .fields()
+        .iter()
+        .filter(|field| partitions.iter().all(|partition| partition.name != *field.name()))
+        .map(|field| field.as_ref().into())
+        .collect()
 }
 
 /// What the committed Parquet files of a dataset have together; `None` where there is no file.
@@ -112,7 +128,7 @@ async fn committed_files(stores: &Stores, dataset: &Dataset) -> anyhow::Result<O
     let Some(files) = CommittedFiles::open(&session.state(), stores, dataset, &lots).await? else { return Ok(None) };
     let schema = datafusion::catalog::TableProvider::schema(&files);
     let is_folder = |field: &&Arc<Field>| files.is_partition(field.name());
-    let partitions: Vec<String> = schema.fields().iter().filter(is_folder).map(|field| field.name().clone()).collect();
+    let partitions: Vec<PartitionColumn> = schema.fields().iter().filter(is_folder).map(|field| partition(field)).collect();
     Ok(Some(Known { columns: described(&schema, &partitions), partitions }))
 }
 
@@ -138,8 +154,10 @@ pub async fn planned(project: &Project, arc: &ArcSpec) -> Option<anyhow::Result<
 async fn source_schema(project: &Project, dataset: &Dataset) -> Option<SchemaRef> {
     let produced = project.dataset(&dataset.id().to_string())?;
     let (arc, role) = producer(project, &produced)?;
-    let partitions = names(&partitions_of(arc)).into_iter().map(|name| Field::new(name, DataType::Utf8, true));
-    let fields: Vec<Field> = match converted(arc, role) {
+    let known = converted(arc, role);
+    let partitions = known.as_ref().map_or_else(|| keys_of(arc), |known| known.partitions.clone());
+    let partitions = partitions.into_iter().map(|column| Field::new(column.name, column.kind, true));
+    let fields: Vec<Field> = match known {
         Some(known) => known.columns.into_iter().map(|column| Field::new(column.name, column.kind, true)).collect(),
         None => {
             let schema = Box::pin(planned(project, arc)).await?.ok()?;

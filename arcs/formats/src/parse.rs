@@ -70,6 +70,8 @@ pub enum Content {
 pub struct ParsedBlock {
     /// The block, for those who need the raw lines again.
     pub text: Buffer,
+    /// Where it starts in the plain bytes of the object.
+    pub offset: u64,
     /// What became of the lines.
     pub counts: Counts,
     /// The rows: the format's columns, then `parse` and `extra`.
@@ -118,6 +120,7 @@ pub fn parse(grammar: &dyn Grammar, block: Block, line_bytes_max: usize) -> Resu
                 times: Vec::new(),
                 rejects: rejects.finish(&block.text)?,
                 reject_lines: vec![0],
+                offset: block.offset,
                 text: block.text,
             })
         }
@@ -616,6 +619,7 @@ impl<'a> Rows<'a> {
             times: self.times,
             rejects: self.rejects.finish(raw)?,
             reject_lines: self.reject_lines,
+            offset: self.offset,
             text: raw.clone(),
         })
     }

@@ -24,10 +24,12 @@ use crate::convert::{ConvertJob, SAMPLE_BYTES, SAMPLES_MAX};
 use crate::error::ArcsError;
 use crate::format::{Grammar, Headers};
 use crate::header::Header;
+use crate::lineage::{BlockOrigin, Origins};
 use crate::parse::{LineAt, ParsedBlock};
 use crate::pool::{Budget, Failure};
 use crate::read::SourceObject;
 use crate::reject::{Rejected, Rejects};
+use crate::shape::Shape;
 use crate::stored::StoredParquet;
 
 /// Rejects that are read at a time.
@@ -67,42 +69,21 @@ pub struct Continued {
     pub rejects: FirstParts,
 }
 
-/// Where the rows and the rejects of a block come from, where not from the block's own place in an object.
-#[derive(Debug, Default)]
-pub(super) struct Lineage {
-    /// Of the rows.
-    pub rows: Origins,
-    /// Of the rejects.
-    pub rejects: Origins,
-}
-
-/// Objects and lines.
-#[derive(Debug, Default)]
-pub(super) struct Origins {
-    uris: Vec<String>,
-    /// The lines, from 1.
-    pub lines: Vec<i64>,
-}
-
-impl Origins {
-    /// The objects' URIs.
-    pub(super) fn uris(&self) -> ArrayRef {
-        Arc::new(BinaryViewArray::from_iter_values(&self.uris))
-    }
-
-    fn push(&mut self, row: &RejectRow<'_>) {
-        self.uris.push(String::from_utf8_lossy(row.source_uri).into_owned());
-        self.lines.push(row.source_line);
-    }
-}
-
 /// What reading rejects again would give, with nothing written.
-pub(super) fn count(job: &ConvertJob, runtime: &Handle) -> Result<Counts, ArcsError> {
+pub(super) fn count(job: &ConvertJob, shape: &Shape, runtime: &Handle) -> Result<Counts, ArcsError> {
     let mut counts = Counts::default();
     for source in &job.sources {
         let mut file = RejectFile::open(source, runtime)?;
         while let Some(batch) = file.next()? {
-            counts += reread(job.grammar.as_ref(), job.lot, &batch)?.0.counts;
+            let (parsed, origins) = reread(job.grammar.as_ref(), job.lot, &batch)?;
+            counts += match shape.is_plain() {
+                true => parsed.counts,
+                false => {
+                    let given = Some(Box::new(origins));
+                    let origin = BlockOrigin { lot: job.lot.to_string(), uri: source.uri.clone(), lines_before: 0, given };
+                    shape.apply(parsed, &origin, job.redact_key.as_ref())?.parsed.counts
+                }
+            };
         }
     }
     Ok(counts)
@@ -129,9 +110,9 @@ fn send(job: &ConvertJob, runtime: &Handle, failure: &Arc<Failure>, messages: &S
     for (source, object) in job.sources.iter().enumerate() {
         let (mut file, mut blocks) = (RejectFile::open(object, runtime)?, 0);
         while let Some(batch) = file.next()? {
-            let (parsed, lineage) = reread(job.grammar.as_ref(), job.lot, &batch)?;
+            let (parsed, origins) = reread(job.grammar.as_ref(), job.lot, &batch)?;
             let Some(share) = budget.take(parsed.text.len(), failure) else { return Err(ArcsError::Stopped) };
-            let block = Message::Block { source, index: blocks, parsed: Box::new(parsed), share, lineage: Some(Box::new(lineage)) };
+            let block = Message::Block { source, index: blocks, parsed: Box::new(parsed), share, origins: Some(Box::new(origins)) };
             let _ = messages.send(block);
             blocks += 1;
         }
@@ -161,7 +142,7 @@ pub(super) fn samples(job: &ConvertJob, runtime: &Handle) -> Vec<Vec<u8>> {
 }
 
 /// Reads the rejects of a batch.
-fn reread(grammar: &dyn Grammar, lot: Lot, batch: &RejectBatch) -> Result<(ParsedBlock, Lineage), ArcsError> {
+fn reread(grammar: &dyn Grammar, lot: Lot, batch: &RejectBatch) -> Result<(ParsedBlock, Origins), ArcsError> {
     let mut made = Made::new(batch);
     let mut last: Option<(Arc<str>, Option<Header>)> = None;
     for row in batch.rows() {
@@ -193,7 +174,7 @@ struct Made {
     row_lines: Vec<LineAt>,
     rejects: Rejects,
     reject_lines: Vec<u32>,
-    lineage: Lineage,
+    origins: Origins,
     at: usize,
 }
 
@@ -208,7 +189,7 @@ impl Made {
             row_lines: Vec::new(),
             rejects: Rejects::default(),
             reject_lines: Vec::new(),
-            lineage: Lineage::default(),
+            origins: Origins::default(),
             at: 0,
         }
     }
@@ -218,6 +199,7 @@ impl Made {
         self.at = end;
         let number = self.counts.lines as u32;
         self.counts.lines += 1;
+        self.origins.push(row.source_uri, row.source_line);
         let mut reject = Rejected {
             raw: (start, end),
             raw_bytes: row.raw_bytes,
@@ -234,7 +216,7 @@ impl Made {
                 self.rows.push(columns.clone());
                 self.times.push(*time);
                 self.row_lines.push(LineAt { number, start: start as u32, end: end as u32 });
-                return self.lineage.rows.push(row);
+                return;
             }
             Again::Reject { reason, at } => (reject.reason, reject.reason_at) = (reason, Some(*at)),
             Again::Other => {}
@@ -242,22 +224,22 @@ impl Made {
         self.counts.rejected += 1;
         self.rejects.append(reject, &self.text);
         self.reject_lines.push(number);
-        self.lineage.rejects.push(row);
     }
 
-    fn finish(self) -> Result<(ParsedBlock, Lineage), ArcsError> {
+    fn finish(self) -> Result<(ParsedBlock, Origins), ArcsError> {
         let columns = self.rows.first().map_or(0, Vec::len);
         let column = |at: usize| concat(&self.rows.iter().map(|row| row[at].as_ref()).collect::<Vec<_>>());
         let parsed = ParsedBlock {
             rows: (0..columns).map(column).collect::<Result<_, _>>().map_err(internal)?,
             rejects: self.rejects.finish(&self.text).map_err(internal)?,
             text: self.text,
+            offset: 0,
             counts: self.counts,
             row_lines: self.row_lines,
             times: self.times,
             reject_lines: self.reject_lines,
         };
-        Ok((parsed, self.lineage))
+        Ok((parsed, self.origins))
     }
 }
 

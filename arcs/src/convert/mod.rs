@@ -8,7 +8,11 @@
 mod again;
 mod partitions;
 mod readers;
+mod rejects;
 mod sequence;
+#[cfg(test)]
+mod shaped_tests;
+mod shaper;
 #[cfg(test)]
 mod tests;
 
@@ -26,10 +30,12 @@ use crate::decode::{Decoder, InflationLimit};
 use crate::error::ArcsError;
 use crate::format::Grammar;
 use crate::lines::LineLimits;
-use crate::partition::PartitionKey;
 use crate::pool::{Failure, Pool};
 use crate::read::{ObjectProblem, SourceObject};
+use crate::shape::{RedactKey, Shape, Shaping};
+use crate::workload::Problem;
 use crate::write::{StagedFile, Target, WriteOptions};
+use shaper::Shaper;
 
 /// Objects whose start tells the columns, where a grammar does not know them.
 const SAMPLES_MAX: usize = 16;
@@ -50,8 +56,10 @@ pub struct ConvertJob {
     pub main: Target,
     /// Where rejects go.
     pub rejects: Target,
-    /// The partition columns; the first is the outermost folder.
-    pub partitions: Vec<PartitionKey>,
+    /// How rows of the format become rows of the table, and what they are partitioned by.
+    pub shaping: Shaping,
+    /// What redacted values are hashed with.
+    pub redact_key: Option<RedactKey>,
     /// Bounds.
     pub limits: ConvertLimits,
     /// How files are cut and encoded.
@@ -197,7 +205,11 @@ pub async fn convert_again(job: ConvertJob, continued: Continued) -> Result<Stag
 /// What [`convert_again`] would make of the lines; nothing is written.
 pub async fn count_again(job: ConvertJob) -> Result<Counts, ArcsError> {
     let runtime = Handle::current();
-    let done = tokio::task::spawn_blocking(move || again::count(&inferred(job, &runtime, true), &runtime)).await;
+    let count = move || {
+        let job = inferred(job, &runtime, true);
+        again::count(&job, &shape(&job)?, &runtime)
+    };
+    let done = tokio::task::spawn_blocking(count).await;
     done.unwrap_or_else(|_| Err(ArcsError::internal("the conversion's thread panicked")))
 }
 
@@ -235,15 +247,29 @@ fn read_heads(job: &ConvertJob, runtime: &Handle, is_again: bool) -> Vec<Vec<u8>
     }
 }
 
+/// The compiled shaping, or all that is wrong with it.
+fn shape(job: &ConvertJob) -> Result<Shape, ArcsError> {
+    let said = |problems: Vec<Problem>| {
+        let lines = problems.into_iter().map(|problem| format!("{}: {}", problem.path, problem.message));
+        ArcsError::Job { message: lines.collect::<Vec<_>>().join("; ") }
+    };
+    let shape = Shape::new(&job.shaping, job.grammar.as_ref()).map_err(said)?;
+    shaper::check_key(&shape, job.redact_key.as_ref())?;
+    Ok(shape)
+}
+
 fn run(job: &ConvertJob, continued: Option<&Continued>, runtime: &Handle, failure: &Arc<Failure>) -> Result<Staged, ArcsError> {
+    let shape = Arc::new(shape(job)?);
     let pool = Pool::start(job.limits.threads, failure);
     let (messages, received) = mpsc::channel();
     let sequenced = std::thread::scope(|scope| {
+        let shaper = (!shape.is_plain()).then(|| Shaper::new(job, &shape, &pool.tasks(), failure, messages.clone()));
         match continued {
             None => readers::start(scope, job, &pool.tasks(), runtime, failure, messages),
             Some(_) => again::start(scope, job, runtime, failure, messages),
         }
-        let sequenced = sequence::run(job, continued.unwrap_or(&Continued::default()), &pool.tasks(), runtime, failure, &received);
+        let continued = continued.cloned().unwrap_or_default();
+        let sequenced = sequence::run(job, &shape, shaper, &continued, &pool.tasks(), runtime, failure, &received);
         if let Err(error) = sequenced {
             failure.set(error);
             return None;

@@ -20,6 +20,7 @@ use crate::lines::{Piece, Pieces};
 use crate::parse::{Block, Content, ParsedBlock, header_after, parse};
 use crate::pool::{Budget, Failure, Share, Tasks, Urgency};
 use crate::read::{self, FailureSlot, SourceObject, Unread};
+use crate::shape::Shaped;
 
 /// Objects read side by side.
 const READERS_MAX: usize = 4;
@@ -27,9 +28,11 @@ const READERS_MAX: usize = 4;
 /// What readers and parsers tell the sequence.
 pub(super) enum Message {
     /// A block of an object, by its place there; with the lineage of its rows where that is not its place.
-    Block { source: usize, index: usize, parsed: Box<ParsedBlock>, share: Share, lineage: Option<Box<Lineage>> },
+    Block { source: usize, index: usize, parsed: Box<ParsedBlock>, share: Share, origins: Option<Box<Origins>> },
     /// An object is read to its end.
     End(End),
+    /// A block is shaped: its place among all blocks, and where it comes from.
+    Shaped { place: usize, origin: BlockOrigin, shaped: Box<Shaped>, share: Share },
 }
 
 /// The end of an object.
@@ -155,7 +158,7 @@ impl Reader<'_> {
         let (messages, failure) = (self.messages.clone(), self.failure.clone());
         self.tasks.submit(Urgency::Then, move || match parse(grammar.as_ref(), block, line_bytes_max) {
             Ok(parsed) => {
-                let _ = messages.send(Message::Block { source, index, parsed: Box::new(parsed), share, lineage: None });
+                let _ = messages.send(Message::Block { source, index, parsed: Box::new(parsed), share, origins: None });
             }
             Err(error) => failure.set(ArcsError::internal(format!("rows of a block do not make arrays: {error}"))),
         });

@@ -18,10 +18,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::format;
+use crate::partition::PartitionKey;
 
-const DAY: &str = "06/Feb/2026";
+pub(super) const DAY: &str = "06/Feb/2026";
 
-fn line(n: u64, day: &str, agent: &str) -> String {
+pub(super) fn line(n: u64, day: &str, agent: &str) -> String {
     format!(
         "owner lake [{day}:00:00:{:02} +0000] 192.0.2.3 - REQ{n:08} REST.GET.OBJECT a/k%2520{n} \"GET /lake/a/k%20{n} HTTP/1.1\" 200 - {n} 10 7 3 \"-\" \"{agent}\" - host= SigV4 C AuthHeader h TLSv1.2 - - us-east-1",
         n % 60
@@ -34,9 +35,9 @@ fn gzip(text: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-struct Lake {
-    store: Arc<dyn ObjectStore>,
-    job: ConvertJob,
+pub(super) struct Lake {
+    pub(super) store: Arc<dyn ObjectStore>,
+    pub(super) job: ConvertJob,
 }
 
 fn target(store: &Arc<dyn ObjectStore>, name: &str) -> Target {
@@ -44,7 +45,7 @@ fn target(store: &Arc<dyn ObjectStore>, name: &str) -> Target {
 }
 
 impl Lake {
-    async fn of(objects: &[&[u8]]) -> Lake {
+    pub(super) async fn of(objects: &[&[u8]]) -> Lake {
         Lake::on(Arc::new(InMemory::new()), objects).await
     }
 
@@ -62,7 +63,8 @@ impl Lake {
             sources,
             main: target(&store, "main"),
             rejects: target(&store, "rejects"),
-            partitions: vec![PartitionKey::Dt],
+            shaping: Shaping::default(),
+            redact_key: None,
             limits: ConvertLimits::new(2, std::env::temp_dir()),
             write: WriteOptions::default(),
             progress: None,
@@ -74,14 +76,14 @@ impl Lake {
         convert(self.job.clone()).await.unwrap()
     }
 
-    async fn run(&self) -> (Counts, Published) {
+    pub(super) async fn run(&self) -> (Counts, Published) {
         let staged = self.staged().await;
         assert!(staged.counts.is_balanced());
         (*staged.counts(), staged.publish().await.unwrap())
     }
 
     /// Names and bytes of all files below a folder.
-    async fn files(&self, folder: &str) -> Vec<(String, Bytes)> {
+    pub(super) async fn files(&self, folder: &str) -> Vec<(String, Bytes)> {
         let mut listed: Vec<_> = self.store.list(Some(&Path::from(folder))).try_collect().await.unwrap();
         listed.sort_by(|a, b| a.location.cmp(&b.location));
         let mut files = Vec::new();
@@ -92,13 +94,13 @@ impl Lake {
         files
     }
 
-    async fn batches(&self, folder: &str) -> Vec<RecordBatch> {
+    pub(super) async fn batches(&self, folder: &str) -> Vec<RecordBatch> {
         let files = self.files(folder).await;
         let read = |bytes: Bytes| ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap().build().unwrap();
         files.into_iter().flat_map(|(_, bytes)| read(bytes).map(Result::unwrap)).collect()
     }
 
-    async fn texts(&self, folder: &str, column: &str) -> Vec<Option<String>> {
+    pub(super) async fn texts(&self, folder: &str, column: &str) -> Vec<Option<String>> {
         let batches = self.batches(folder).await;
         let column = |batch: &RecordBatch| batch.column_by_name(column).unwrap().clone();
         batches
@@ -107,7 +109,7 @@ impl Lake {
             .collect()
     }
 
-    async fn longs(&self, folder: &str, column: &str) -> Vec<i64> {
+    pub(super) async fn longs(&self, folder: &str, column: &str) -> Vec<i64> {
         let batches = self.batches(folder).await;
         batches
             .iter()
@@ -116,7 +118,7 @@ impl Lake {
     }
 }
 
-fn names(files: &[(String, Bytes)]) -> Vec<&str> {
+pub(super) fn names(files: &[(String, Bytes)]) -> Vec<&str> {
     files.iter().map(|(name, _)| name.as_str()).collect()
 }
 
@@ -323,7 +325,7 @@ async fn a_store_that_fails_fails_the_run_and_leaves_nothing() {
 #[tokio::test]
 async fn other_partition_keys() {
     let mut lake = Lake::of(&[line(1, DAY, "a").as_bytes()]).await;
-    lake.job.partitions = vec![PartitionKey::TimeYmd, PartitionKey::Lot];
+    lake.job.shaping = Shaping::by(&[PartitionKey::TimeYmd, PartitionKey::Lot]);
     lake.run().await;
     assert_eq!(names(&lake.files("main").await), ["main/time_ymd=20260206/lot=20260206PT5M000/20260206PT5M000-00000.parquet"]);
     assert!(lake.batches("main").await[0].column_by_name("lot").is_none(), "a partition column is not in the file");

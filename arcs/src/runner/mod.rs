@@ -41,6 +41,9 @@ const QUERY_MEMORY_BYTES: usize = 100 << 20;
 /// Tells the time.
 pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
 
+/// Gives the value of an environment variable.
+pub type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
 /// What a worker brings to every run.
 #[derive(Clone)]
 pub struct RunContext {
@@ -58,6 +61,8 @@ pub struct RunContext {
     pub lease: TimeDelta,
     /// Threads, memory and local disk.
     pub options: RunOptions,
+    /// Values of environment variables, for the keys that arcs name.
+    pub environment: Environment,
     /// Told how far a conversion is.
     pub progress: Option<Arc<dyn Fn(Progress) + Send + Sync>>,
 }

@@ -38,7 +38,7 @@ pub async fn reprocess(context: &RunContext, arc: &ArcSpec, lot: Lot, is_dry: bo
     let counted = count_again(job(context, arc, &base.main, 0, Reading::RejectsToCount).await?).await?;
     base.check(&counted)?;
     let nothing = Reprocessed { lot, rejected: base.counts().rejected, rows: counted.rows, report: None };
-    if counted.rows == 0 || is_dry {
+    if moved(&counted) == 0 || is_dry {
         return Ok(nothing);
     }
     let (stores, is_dead) = (&context.stores, |owner: &str| (context.is_dead)(owner));
@@ -136,13 +136,19 @@ impl Base {
         }
         let mut counts = *self.counts();
         counts.rows += again.rows;
-        counts.rejected -= again.rows;
+        counts.filtered += again.filtered;
+        counts.rejected -= moved(again);
         counts.recovered += again.recovered;
         counts.extra += again.extra;
         counts.bytes_out = next.files().map(|file: &ManifestObject| file.size).sum();
         next.receipt = Some(Receipt { attempt, counts, seconds, ..self.receipt.clone() });
         next
     }
+}
+
+/// Rejects that are none any more: rows, and lines that the arc does not want.
+fn moved(again: &Counts) -> u64 {
+    again.rows + again.filtered
 }
 
 /// The conversion of a lot's rejects.
@@ -170,7 +176,7 @@ async fn produce(context: &RunContext, arc: &ArcSpec, lot: Lot, lease: &mut Leas
     let (counts, columns) = (*staged.counts(), types::named(staged.schema()));
     lease.will_publish(staged.uris());
     let ready = match base.check(&counts) {
-        Ok(()) if counts.rows == 0 => Ok(false),
+        Ok(()) if moved(&counts) == 0 => Ok(false),
         // The last look before anything can be read; it also writes down which files those are.
         Ok(()) => stores.renew(lease, context.now()).await.map(|()| true).map_err(ArcsError::from),
         Err(error) => Err(error),

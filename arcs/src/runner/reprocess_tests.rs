@@ -90,11 +90,14 @@ async fn holes_close_and_nothing_doubles() {
     assert_eq!(names(&stores, "memory:///data/rejects").await, ["data/rejects/dt=2023-07-17/20230717PT5M250-00001.parquet"]);
     let rows = query(&stores, &arc, "SELECT letter, source_line, lot, source_uri FROM main ORDER BY source_line").await;
     expect_test::expect![[r#"
-        +--------+-------------+-----------------+------------------------+
-        | letter | source_line | lot             | source_uri             |
-        +--------+-------------+-----------------+------------------------+
+        +--------+-------------+-----------------+--------------------------+
+        | letter | source_line | lot             | source_uri               |
+        +--------+-------------+-----------------+--------------------------+
         | a      | 1           | 20230717PT5M250 | memory:///data/raw/a.log |
-        +--------+-------------+-----------------+------------------------+"#]]
+        | b      | 2           | 20230717PT5M250 | memory:///data/raw/a.log |
+        | c      | 4           | 20230717PT5M250 | memory:///data/raw/a.log |
+        | d      | 5           | 20230717PT5M250 | memory:///data/raw/a.log |
+        +--------+-------------+-----------------+--------------------------+"#]]
     .assert_eq(&rows);
 
     let state = stores.last_attempt(&arc.id, lot()).await.unwrap().unwrap();

@@ -57,7 +57,7 @@ async fn the_report_of_a_conversion_is_flat() {
         assert!(shown[unsteady].as_u64().unwrap() > 0);
         shown[unsteady] = json!(0);
     }
-    expect![[r#"{"lot":"20230717PT5M250","state":"complete","objects":1,"lines":5,"rows":3,"blank":1,"header":0,"continuation":0,"rejected":1,"recovered":0,"extra":0,"bytes_in":0,"bytes_out":0,"seconds":2.0,"arc":"convert","attempt":1,"generation":1,"manifests":["memory:///lake/manifest/datasets/name=rejects/version=1/lot=20230717PT5M250/commit-000001.json","memory:///lake/manifest/datasets/name=main/version=1/lot=20230717PT5M250/commit-000001.json"],"comment":null,"past_reject_limit":false}"#]].assert_eq(&shown.to_string());
+    expect![[r#"{"lot":"20230717PT5M250","state":"complete","objects":1,"lines":5,"rows":3,"blank":1,"header":0,"continuation":0,"rejected":1,"filtered":0,"recovered":0,"extra":0,"bytes_in":0,"bytes_out":0,"seconds":2.0,"arc":"convert","attempt":1,"generation":1,"manifests":["memory:///lake/manifest/datasets/name=rejects/version=1/lot=20230717PT5M250/commit-000001.json","memory:///lake/manifest/datasets/name=main/version=1/lot=20230717PT5M250/commit-000001.json"],"comment":null,"past_reject_limit":false}"#]].assert_eq(&shown.to_string());
     assert!(report.is_clean());
     assert_eq!(state_of(&stores, &arc).await, (1, ArcState::Complete));
     let mut strict = arc.clone();

@@ -2,7 +2,6 @@
 
 use async_trait::async_trait;
 use manifests::{ArcSpec, MAIN_ROLE, NamedType, REJECTS_ROLE};
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Parameter, ParameterKind, Problem, RunInput, SinkFiles, StagedWork, Work, Workload, check_sinks};
@@ -11,10 +10,10 @@ use crate::error::ArcsError;
 use crate::format;
 use crate::learned::{self, Reading};
 use crate::lineage::reject_columns;
-use crate::partition::PartitionKey;
 use crate::read::SourceObject;
+use crate::shape::{self, FILE_MIB_MAX, ROW_GROUP_MIB_MAX, RedactKey, Shaping};
 use crate::types;
-use crate::write::{Target, WriteOptions};
+use crate::write::Target;
 
 /// Name of the parameter for rejects.
 pub(super) const REJECT_LIMIT: &str = "rejectLimitPercent";
@@ -31,14 +30,6 @@ pub(crate) const NAME: &str = "convert";
 
 /// The workload.
 pub(super) struct Convert;
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Parameters {
-    format: Value,
-    partitions: Option<Vec<PartitionKey>>,
-    zstd_level: Option<i32>,
-}
 
 #[async_trait]
 impl Workload for Convert {
@@ -65,7 +56,37 @@ impl Workload for Convert {
                 "partitions",
                 ParameterKind::Texts,
                 r#"["dt"]"#,
-                "partition folders, outermost first: dt, hour, time_ymd (of the event), lot",
+                "partition folders, outermost first: dt, hour, time_ymd (of the event), lot, or an output column",
+            ),
+            parameter(
+                "select",
+                ParameterKind::Text,
+                "null",
+                "one SELECT over the table `log`, with columns and WHERE alone: which rows to keep, and as what",
+            ),
+            parameter(
+                "sortBy",
+                ParameterKind::Texts,
+                "[]",
+                "output columns that the rows of each row group are sorted by; `-name` for descending",
+            ),
+            parameter(
+                "redact",
+                ParameterKind::Object,
+                "{}",
+                "columns of the format that must not be kept as they are: {column: 'hash' | 'drop' | 'ip' | {truncate: characters}}; `extra` goes too unless it is 'keep'",
+            ),
+            parameter(
+                "redactKeyEnv",
+                ParameterKind::Text,
+                "null",
+                "the environment variable with the key of hashes, at least 16 bytes; '' for hashes without a key",
+            ),
+            parameter(
+                "rejectsRaw",
+                ParameterKind::Text,
+                "null",
+                "'keep' or 'drop': whether rejects keep their bytes; dropped where `redact` is set",
             ),
             parameter(
                 REJECT_LIMIT,
@@ -73,7 +94,16 @@ impl Workload for Convert {
                 "5",
                 "rejected lines, in percent of all, past which a run ends with exit code 3; it commits all the same",
             ),
-            parameter("zstdLevel", ParameterKind::Number(22), "1", "compression, 1 to 22"),
+            parameter("rowGroupMiB", ParameterKind::Number(ROW_GROUP_MIB_MAX), "96", "text that goes into a row group, in MiB"),
+            parameter(
+                "fileMiB",
+                ParameterKind::Number(FILE_MIB_MAX),
+                "4096",
+                "text that goes into a file before the next part starts, in MiB",
+            ),
+            parameter("compression", ParameterKind::Text, "\"zstd\"", "zstd, snappy or none"),
+            parameter("zstdLevel", ParameterKind::Number(22), "1", "how hard zstd compresses, 1 to 22"),
+            parameter("bloom", ParameterKind::Texts, "null", "output columns that get a Bloom filter, in place of the ids of the format"),
         ];
         PARAMETERS
     }
@@ -84,17 +114,13 @@ impl Workload for Convert {
             let place = |at: String| if at.is_empty() { "workload.format".to_owned() } else { format!("workload.format.{at}") };
             problems.extend(wrong.into_iter().map(|problem| Problem::new(place(problem.at), problem.message)));
         }
-        for (at, key) in arc.workload["partitions"].as_array().into_iter().flatten().enumerate() {
-            let key = key.as_str().unwrap_or_default();
-            if PartitionKey::find(key).is_none() {
-                let known = PartitionKey::ALL.map(PartitionKey::as_str).join(", ");
-                problems.push(
-                    Problem::new(format!("workload.partitions[{at}]"), format!("`{key}` is no partition key")).fix(format!("use {known}")),
-                );
+        problems.extend(shape::parquet(&arc.workload).err().into_iter().flatten());
+        match Shaping::read(&arc.workload) {
+            Err(wrong) => problems.extend(wrong),
+            Ok(shaping) => {
+                let grammar = arc.workload.get("format").and_then(|format| format::compile(format).ok());
+                problems.extend(grammar.map(|grammar| shaping.check(grammar.as_ref())).unwrap_or_default());
             }
-        }
-        if arc.workload["zstdLevel"].as_f64().is_some_and(|level| level < 1.0 || level.fract() != 0.0) {
-            problems.push(Problem::new("workload.zstdLevel", "must be a whole number from 1 to 22"));
         }
         problems
     }
@@ -110,26 +136,32 @@ impl Workload for Convert {
 
 /// The conversion that an arc describes, of these sources.
 pub(crate) fn job(input: &RunInput<'_>, sources: Vec<SourceObject>) -> Result<ConvertJob, ArcsError> {
-    let parameters: Parameters = input.parameters()?;
+    let parameters: Value = input.parameters()?;
+    let refused = |problems: Vec<Problem>| {
+        let problems: Vec<String> = problems.into_iter().map(|problem| format!("{}: {}", problem.path, problem.message)).collect();
+        ArcsError::Job { message: problems.join("; ") }
+    };
     let wrong = |problems: Vec<format::Problem>| {
         let problems: Vec<String> = problems.into_iter().map(|problem| format!("{} {}", problem.at, problem.message)).collect();
         ArcsError::Job { message: format!("format: {}", problems.join("; ").trim()) }
     };
-    let grammar = format::compile(&parameters.format).map_err(wrong)?;
+    let grammar = format::compile(&parameters["format"]).map_err(wrong)?;
     let main = input.main_target()?;
     let rejects = input.target(REJECTS_ROLE)?.unwrap_or_else(|| below(&main));
     let options = &input.context.options;
-    let mut write = WriteOptions::default();
-    write.zstd_level = parameters.zstd_level.unwrap_or(write.zstd_level);
+    let shaping = Shaping::read(&parameters).map_err(refused)?;
+    let key = shaping.redact_key_env.as_deref().map(|name| RedactKey::read(name, input.context.environment.as_ref()));
+    let redact_key = key.transpose().map_err(|message| ArcsError::Job { message })?;
     Ok(ConvertJob {
         grammar,
         lot: input.lot,
         sources,
         main,
         rejects,
-        partitions: parameters.partitions.unwrap_or_else(|| vec![PartitionKey::Dt]),
+        shaping,
+        redact_key,
         limits: ConvertLimits::new(options.threads, options.spill_folder.clone()),
-        write,
+        write: shape::parquet(&parameters).map_err(refused)?,
         progress: input.context.progress.clone(),
     })
 }

@@ -311,16 +311,15 @@ mod tests {
             "convert",
             json!({"formt": 1, "rejectLimitPercent": 101}),
             expect![[r#"
-            workload.format: is missing
-            workload.rejectLimitPercent: must be a number from 0 to 100
-            workload.formt: `formt` is no parameter of convert (use format, partitions, rejectLimitPercent, zstdLevel)"#]],
+                workload.format: is missing
+                workload.rejectLimitPercent: must be a number from 0 to 100
+                workload.formt: `formt` is no parameter of convert (use format, partitions, select, sortBy, redact, redactKeyEnv, rejectsRaw, rejectLimitPercent, rowGroupMiB, fileMiB, compression, zstdLevel, bloom)"#]],
         );
         shown(
             "convert",
             json!({"format": "s3", "partitions": ["day"], "zstdLevel": 0}),
             expect![[r#"
-                workload.format: `s3` is no format: use alb, apache-combined, apache-common, clb, cloudfront, cloudtrail, cri, delimited, fluentd, iis-w3c, json, log4j, logback, logfmt, nginx, nlb, python, route53-resolver, s3-access, syslog-3164, syslog-5424, vpc-flow, waf
-                workload.partitions[0]: `day` is no partition key (use dt, hour, time_ymd, lot)
+                workload.format: `s3` is no format: use alb, apache-combined, apache-common, clb, cloudfront, cloudtrail, cri, delimited, fluentd, grok, iis-w3c, json, log4j, logback, logfmt, nginx, nlb, python, regex, route53-resolver, s3-access, syslog-3164, syslog-5424, vpc-flow, waf
                 workload.zstdLevel: must be a whole number from 1 to 22"#]],
         );
         shown(
@@ -335,7 +334,7 @@ mod tests {
             expect![[r#"
                 workload.builtin: `stats` is no query that comes with the program (use error_stats)
                 workload.schemas.other: `other` is no source of this arc
-                workload.schemas.main: `s4` is no format: use alb, apache-combined, apache-common, clb, cloudfront, cloudtrail, cri, delimited, fluentd, iis-w3c, json, log4j, logback, logfmt, nginx, nlb, python, route53-resolver, s3-access, syslog-3164, syslog-5424, vpc-flow, waf (or `rejects`, or {column: type})"#]],
+                workload.schemas.main: `s4` is no format: use alb, apache-combined, apache-common, clb, cloudfront, cloudtrail, cri, delimited, fluentd, grok, iis-w3c, json, log4j, logback, logfmt, nginx, nlb, python, regex, route53-resolver, s3-access, syslog-3164, syslog-5424, vpc-flow, waf (or `rejects`, or {column: type})"#]],
         );
         shown(
             "copy",

@@ -267,12 +267,12 @@ async fn execute(
         return Err(ArcsError::Job { message });
     }
     let lot = input.lot.to_string();
-    let by = Partitioning::new(keys, input.lot);
+    let by = Partitioning::computed(keys, input.lot);
     let columns = frame.schema().as_arrow();
     check_columns(columns, keys)?;
     let has_lot = by.has_lot() || columns.column_with_name("lot").is_some();
     let schema = with_lot(columns, has_lot);
-    let folder = by.folder(by.slot(Some(input.lot.start().timestamp_micros())));
+    let folder = by.folder(by.slot(Some(input.lot.start().timestamp_micros()), 0), "");
     let file = ResultFile { target: input.main_target()?, relative: format!("{folder}{lot}-00000.parquet"), schema: schema.clone() };
     let writer = ResultWriter::start(file, input.context.options.spill_folder.clone())?;
     let mut rows = frame.execute_stream().await.map_err(sql::query_error)?;
@@ -297,13 +297,9 @@ fn with_lot(columns: &Schema, has_lot: bool) -> SchemaRef {
 
 /// Names have to be lower_snake and different, and none may be a partition column's.
 fn check_columns(columns: &Schema, keys: &[PartitionKey]) -> Result<(), ArcsError> {
-    let is_plain = |name: &str| {
-        let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-        name.bytes().all(is_letter) && name.bytes().next().is_some_and(|byte| !byte.is_ascii_digit())
-    };
     for (at, field) in columns.fields().iter().enumerate() {
         let name = field.name();
-        let wrong = if !is_plain(name) {
+        let wrong = if !sql::is_plain_name(name) {
             "has to be named with AS, in lower-case letters, digits and `_`"
         } else if keys.iter().any(|key| key.as_str() == name) {
             "is the name of a partition column, which folders hold; leave it out or rename it with AS"

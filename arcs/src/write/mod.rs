@@ -3,12 +3,14 @@
 
 mod chunk;
 mod encode;
+mod sorted;
 mod stage;
 mod table;
 
+pub(crate) use sorted::{Sort, SortedTable};
 pub use stage::StagedFile;
 pub(crate) use stage::{FileSink, Stage};
-pub(crate) use table::{Batch, BatchFacts, Finished, Table, TableContext, TableSchema};
+pub(crate) use table::{Batch, BatchFacts, Finished, Stored, Table, TableContext, TableSchema};
 
 use std::sync::Arc;
 
@@ -47,13 +49,26 @@ pub struct WriteOptions {
     pub row_group_text_bytes: usize,
     /// Text that goes into a file before the next part starts, in bytes.
     pub part_text_bytes: u64,
+    /// How pages are compressed.
+    pub codec: Codec,
     /// Zstd level, 1 to 22.
     pub zstd_level: i32,
+}
+
+/// A compression of Parquet pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Codec {
+    /// Zstandard, at the level of the options.
+    Zstd,
+    /// Snappy.
+    Snappy,
+    /// None.
+    None,
 }
 
 impl Default for WriteOptions {
     /// Row groups of 96 MiB of text, parts of 4 GiB of text (roughly 400 MiB of Parquet), zstd 1.
     fn default() -> Self {
-        WriteOptions { row_group_text_bytes: 96 << 20, part_text_bytes: 4 << 30, zstd_level: 1 }
+        WriteOptions { row_group_text_bytes: 96 << 20, part_text_bytes: 4 << 30, codec: Codec::Zstd, zstd_level: 1 }
     }
 }

@@ -8,15 +8,16 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use chrono::{DateTime, Utc};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::metadata::{KeyValue, SortingColumn};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesPtr};
 use parquet::schema::types::ColumnPath;
 
 use crate::error::ArcsError;
 use crate::format::Values;
 use crate::pool::{Failure, Share, Tasks};
-use crate::write::WriteOptions;
 use crate::write::encode::Encoder;
 use crate::write::stage::{Stage, StagedFile};
+use crate::write::{Codec, WriteOptions};
 
 /// Distinct values that a Bloom filter is made for at most; it shrinks to what a row group has.
 const BLOOM_VALUES_MAX: u64 = 1 << 18;
@@ -26,6 +27,17 @@ const BLOOM_FALSE_POSITIVES: f64 = 0.01;
 
 /// Bytes of a value that the page index keeps.
 const INDEX_VALUE_BYTES: usize = 64;
+
+/// A column and how it is stored.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    /// Name and type.
+    pub field: Field,
+    /// How its values repeat.
+    pub values: Values,
+    /// Whether it has a Bloom filter.
+    pub has_bloom: bool,
+}
 
 /// The columns of a table and how they are stored.
 #[derive(Clone, Debug)]
@@ -38,18 +50,22 @@ pub(crate) struct TableSchema {
 
 impl TableSchema {
     /// A table of these columns.
-    pub(crate) fn new(columns: impl Iterator<Item = (Field, Values)>, options: &WriteOptions) -> Result<TableSchema, ArcsError> {
+    pub(crate) fn new(columns: impl Iterator<Item = Stored>, options: &WriteOptions) -> Result<TableSchema, ArcsError> {
         let level = ZstdLevel::try_new(options.zstd_level);
         let level = level.map_err(|_| ArcsError::Job { message: format!("zstd level {} is not one of 1 to 22", options.zstd_level) })?;
         let mut properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(level))
+            .set_compression(match options.codec {
+                Codec::Zstd => Compression::ZSTD(level),
+                Codec::Snappy => Compression::SNAPPY,
+                Codec::None => Compression::UNCOMPRESSED,
+            })
             .set_created_by(concat!("arclake ", env!("CARGO_PKG_VERSION")).to_owned())
             .set_column_index_truncate_length(Some(INDEX_VALUE_BYTES))
             .set_statistics_truncate_length(Some(INDEX_VALUE_BYTES))
             .set_max_row_group_row_count(None)
             .set_statistics_enabled(EnabledStatistics::Page);
         let mut fields = Vec::new();
-        for (field, values) in columns {
+        for Stored { field, values, has_bloom } in columns {
             let path = ColumnPath::from(field.name().as_str());
             if values != Values::Repeating {
                 properties = properties.set_column_dictionary_enabled(path.clone(), false);
@@ -57,7 +73,7 @@ impl TableSchema {
             if values == Values::Ascending {
                 properties = properties.set_column_encoding(path.clone(), Encoding::DELTA_BINARY_PACKED);
             }
-            if values == Values::Identifying {
+            if has_bloom {
                 properties = properties
                     .set_column_bloom_filter_enabled(path.clone(), true)
                     .set_column_bloom_filter_fpp(path.clone(), BLOOM_FALSE_POSITIVES)
@@ -66,6 +82,17 @@ impl TableSchema {
             fields.push(field);
         }
         Ok(TableSchema { schema: Arc::new(Schema::new(fields)), properties: Arc::new(properties.build()) })
+    }
+
+    /// The same, whose files say what their row groups are sorted by and carry these texts.
+    pub(crate) fn saying(self, sorted: Vec<SortingColumn>, texts: Vec<KeyValue>) -> TableSchema {
+        if sorted.is_empty() && texts.is_empty() {
+            return self;
+        }
+        let properties = self.properties.as_ref().clone().into_builder();
+        let properties = properties.set_sorting_columns((!sorted.is_empty()).then_some(sorted));
+        let properties = properties.set_key_value_metadata((!texts.is_empty()).then_some(texts));
+        TableSchema { properties: Arc::new(properties.build()), ..self }
     }
 }
 

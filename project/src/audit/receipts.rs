@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
-use arcs::partition::PartitionKey;
+use arcs::partition::{Partition, PartitionKey};
 use arcs::read::SourceObject;
+use arcs::shape::{RedactKey, Shaping};
 use arcs::write::{Target, WriteOptions};
 use arcs::{ConvertJob, ConvertLimits, convert};
 use manifests::{ArcSpec, Counts, MAIN_ROLE, Manifest, ManifestObject, REJECTS_ROLE, State};
@@ -55,7 +56,10 @@ impl Audit<'_> {
             self.looked.unrepeatable += 1;
             return Ok(None);
         };
-        let Some(mut job) = job(arc, manifest, sources) else { return Ok(None) };
+        let Some(mut job) = job(arc, manifest, sources) else {
+            self.looked.unrepeatable += 1;
+            return Ok(None);
+        };
         self.keep_columns(&mut job, manifest).await?;
         let staged = convert(job).await?;
         let counted = *staged.counts();
@@ -110,9 +114,13 @@ impl Audit<'_> {
     }
 }
 
-/// What a conversion of the arc's parameters does, with its output going nowhere.
+/// What a conversion of the arc's parameters does, with its output going nowhere. `None` where a parameter says nothing any
+/// more, or the key of its hashes is not here.
 fn job(arc: &ArcSpec, manifest: &Manifest, sources: Vec<SourceObject>) -> Option<ConvertJob> {
     let grammar = arcs::format::compile(arc.workload.get("format")?).ok()?;
+    let shaping = counted(Shaping::read(&arc.workload).ok()?);
+    let key = shaping.redact_key_env.as_deref().map(|name| RedactKey::read(name, |name| std::env::var(name).ok()));
+    let redact_key = key.transpose().ok()?;
     let nowhere = || Target { store: Arc::new(Discard), base: Path::default(), uri_base: "memory:///".into() };
     Some(ConvertJob {
         grammar,
@@ -120,19 +128,30 @@ fn job(arc: &ArcSpec, manifest: &Manifest, sources: Vec<SourceObject>) -> Option
         sources,
         main: nowhere(),
         rejects: nowhere(),
-        partitions: vec![PartitionKey::Lot],
+        shaping,
+        redact_key,
         limits: ConvertLimits::new(engine::threads(), std::env::temp_dir()),
         write: WriteOptions::default(),
         progress: None,
     })
 }
 
+/// The same counts with as few files as can be: order, filters and, where no value can be lost in them, folders do not matter.
+fn counted(shaping: Shaping) -> Shaping {
+    let is_computed = shaping.partitions.iter().all(|partition| matches!(partition, Partition::Key(_)));
+    let partitions = match is_computed && shaping.select.is_none() {
+        true => vec![PartitionKey::Lot.into()],
+        false => shaping.partitions,
+    };
+    Shaping { partitions, sort_by: Vec::new(), bloom: None, ..shaping }
+}
+
 /// What in a receipt does not add up, by itself or with the files of its sink.
 fn disagreement(arc: &ArcSpec, role: &str, manifest: &Manifest, counts: &Counts) -> Option<String> {
     if !counts.is_balanced() {
-        let Counts { lines, rows, blank, header, continuation, rejected, .. } = counts;
+        let Counts { lines, rows, blank, header, continuation, rejected, filtered, .. } = counts;
         return Some(format!(
-            "{lines} lines are not {rows} rows + {blank} blank + {header} header + {continuation} continued + {rejected} rejected"
+            "{lines} lines are not {rows} rows + {blank} blank + {header} header + {continuation} continued + {rejected} rejected + {filtered} filtered"
         ));
     }
     let promised = match role {
@@ -159,6 +178,7 @@ fn difference(promised: &Counts, counted: &Counts) -> Option<String> {
         ("header", promised.header, counted.header),
         ("continuation", promised.continuation, counted.continuation),
         ("rejected", promised.rejected, counted.rejected),
+        ("filtered", promised.filtered, counted.filtered),
         ("recovered", promised.recovered, counted.recovered),
         ("extra", promised.extra, counted.extra),
     ];

@@ -3,12 +3,13 @@
 
 use std::io::Write;
 
-use arcs::partition::PartitionKey;
+use arcs::partition::{Partition, PartitionKey};
+use arcs::shape::{PartitionColumn, Shape, Shaping};
 use arrow::datatypes::{DataType, TimeUnit};
 use project::{Owner, Produced, Project};
 
 use super::lots::find_dataset;
-use super::{Context, Exit, ProjectArgs, Trouble, formats};
+use super::{Context, Exit, ProjectArgs, Trouble, formats, run};
 use crate::columns::{self, Known};
 use crate::engine;
 
@@ -33,8 +34,11 @@ pub struct Args {
     #[arg(long, value_name = "URI", requires = "format")]
     location: Option<String>,
     /// Without a project: the partition folders, outermost first.
-    #[arg(long, value_delimiter = ',', default_value = "dt", value_parser = partition)]
-    partitions: Vec<PartitionKey>,
+    #[arg(long, visible_alias = "partition", value_delimiter = ',', default_value = "dt")]
+    partitions: Vec<String>,
+    /// Without a project: the `select` of the conversion.
+    #[arg(long, value_name = "SQL", requires = "format")]
+    select: Option<String>,
     /// The table's name; the dataset's, or the format's, where not given.
     #[arg(long)]
     table: Option<String>,
@@ -47,10 +51,6 @@ pub struct Args {
     /// A Jsonnet external variable; may be given more than once.
     #[arg(long = "ext-str", value_name = "KEY=VALUE")]
     ext_str: Vec<String>,
-}
-
-fn partition(text: &str) -> Result<PartitionKey, String> {
-    PartitionKey::find(text).ok_or_else(|| format!("use {}", PartitionKey::ALL.map(PartitionKey::as_str).join(", ")))
 }
 
 fn day(text: &str) -> Result<String, String> {
@@ -82,10 +82,13 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
 
 fn of_format(args: &Args, format: &str, location: &str) -> Result<Table, Trouble> {
     let named = formats::named(format, &args.format_options)?;
+    let partitions = args.partitions.iter().map(|name| Partition::named(name)).collect();
+    let shaping = Shaping { partitions, select: args.select.clone(), ..Shaping::default() };
+    let shape = Shape::new(&shaping, named.grammar.as_ref()).map_err(run::misshapen)?;
     Ok(Table {
         name: table_name(args.table.as_deref().unwrap_or(named.format.name)),
         comment: named.format.summary.to_owned(),
-        known: columns::of_grammar(named.grammar.as_ref(), &args.partitions),
+        known: columns::of_shape(&shape),
         location: format!("{}/", location.trim_end_matches('/')),
         first_day: args.first_day.clone(),
     })
@@ -175,7 +178,8 @@ fn statement(table: &Table) -> String {
     let columns: Vec<String> = table.known.columns.iter().map(column).collect();
     let mut text = format!("CREATE EXTERNAL TABLE IF NOT EXISTS {} (\n{}\n)\n", identifier(&table.name), columns.join(",\n"));
     text += &format!("COMMENT {}\n", literal(&table.comment));
-    let keys: Vec<String> = table.known.partitions.iter().map(|key| format!("{} string", identifier(key))).collect();
+    let keys: Vec<String> =
+        table.known.partitions.iter().map(|key| format!("{} string{}", identifier(&key.name), comment(&named(key)))).collect();
     if !keys.is_empty() {
         text += &format!("PARTITIONED BY ({})\n", keys.join(", "));
     }
@@ -192,16 +196,24 @@ fn properties(table: &Table) -> Vec<(String, String)> {
     properties.push(("projection.enabled".to_owned(), "true".to_owned()));
     for key in &table.known.partitions {
         let settings = projection(key, &table.first_day);
-        properties.extend(settings.into_iter().map(|(name, value)| (format!("projection.{key}.{name}"), value)));
+        properties.extend(settings.into_iter().map(|(name, value)| (format!("projection.{}.{name}", key.name), value)));
     }
-    let folders: String = table.known.partitions.iter().map(|key| format!("{key}=${{{key}}}/")).collect();
+    let folders: String = table.known.partitions.iter().map(|key| format!("{0}=${{{0}}}/", key.name)).collect();
     properties.push(("storage.location.template".to_owned(), format!("{}{folders}", table.location)));
     properties
 }
 
-/// How Athena finds the values of a key by itself. Other keys, such as lots, have to be named in the query: there are
-/// too many to try.
-fn projection(key: &str, first_day: &str) -> Vec<(&'static str, String)> {
+/// What to know of a partition whose values queries have to name. Athena takes text alone for those.
+fn named(key: &PartitionColumn) -> String {
+    match PartitionKey::find(&key.name) {
+        Some(_) => String::new(),
+        None => format!("{}; a query has to name its values, as text and as folders show them", athena_type(&key.kind)),
+    }
+}
+
+/// How Athena finds the values of a key by itself. Other keys, such as lots and columns, have to be named in the query:
+/// there are too many to try, or nobody knows them beforehand.
+fn projection(key: &PartitionColumn, first_day: &str) -> Vec<(&'static str, String)> {
     let date = |format: &str, first: String| {
         vec![
             ("type", "date".to_owned()),
@@ -211,7 +223,7 @@ fn projection(key: &str, first_day: &str) -> Vec<(&'static str, String)> {
             ("interval.unit", "DAYS".to_owned()),
         ]
     };
-    match PartitionKey::find(key) {
+    match PartitionKey::find(&key.name) {
         Some(PartitionKey::Dt) => date("yyyy-MM-dd", first_day.to_owned()),
         Some(PartitionKey::TimeYmd) => date("yyyyMMdd", first_day.replace('-', "")),
         Some(PartitionKey::Hour) => {
@@ -237,7 +249,7 @@ mod tests {
                     Described { name: "na`me".into(), kind: DataType::Utf8, meaning: "x' y".repeat(100) },
                     Described { name: "n".into(), kind: DataType::Int64, meaning: String::new() },
                 ],
-                partitions: vec!["dt".into(), "hour".into()],
+                partitions: ["dt", "hour"].map(|name| PartitionColumn { name: name.into(), kind: DataType::Utf8 }).into(),
             },
             location: "s3://bucket/it's/".into(),
             first_day: "2023-07-17".into(),
@@ -270,10 +282,9 @@ mod tests {
     #[test]
     fn every_format_is_a_table() {
         for format in arcs::format::FORMATS {
-            for column in
-                columns::of_grammar(arcs::format::compile(&serde_json::json!({"name": format.name})).unwrap().as_ref(), &PartitionKey::ALL)
-                    .columns
-            {
+            let grammar = arcs::format::compile(&serde_json::json!({"name": format.name})).unwrap();
+            let shape = Shape::new(&Shaping::by(&PartitionKey::ALL), grammar.as_ref()).unwrap();
+            for column in columns::of_shape(&shape).columns {
                 let kind = athena_type(&column.kind);
                 assert!(
                     ["string", "binary", "int", "bigint", "double", "boolean", "timestamp"].contains(&kind.as_str()),

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use arcs::format::{FORMATS, Format, Grammar, OptionKind, compile};
-use arcs::partition::PartitionKey;
 use serde_json::{Map, Value};
 
 use super::{Context, Exit, Trouble};
@@ -107,7 +106,7 @@ fn options(format: &'static Format, context: &Context) -> std::io::Result<()> {
 }
 
 fn columns(named: &Named, context: &Context) -> std::io::Result<()> {
-    let columns = arcs::output_columns(named.grammar.as_ref(), &[PartitionKey::Dt]);
+    let columns = arcs::output_columns(named.grammar.as_ref());
     let row = |column: &arcs::format::Column| -> Vec<Cell> {
         let unit = Some(column.unit).filter(|unit| !unit.is_empty());
         vec![column.name.clone().into_owned().into(), column.kind.as_str().into(), unit.into(), column.meaning.clone().into_owned().into()]

@@ -3,8 +3,9 @@
 
 use std::path::PathBuf;
 
-use arcs::partition::PartitionKey;
 use arcs::runner::RunReport;
+use arcs::shape::{Redaction, Shaping};
+use arcs::workload::Problem;
 use manifests::{ArcSpec, Lot, RunPlan, State};
 use project::Project;
 
@@ -17,7 +18,9 @@ use crate::output::{Cell, print_record};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   arc run --arc convert --lot 20230717PT5M250 -p project.jsonnet
-  arc run --format s3-access --input 'logs/2023-07-*' --sink parquet/")]
+  arc run --format s3-access --input 'logs/2023-07-*' --sink parquet/
+  arc run --format s3-access --input 'logs/*' --sink parquet/ --partition dt,bucket --redact remote_ip=ip \\
+    --select \"SELECT time, bucket, key, http_status FROM log WHERE http_status >= 400\"")]
 pub struct Args {
     /// The arc to run.
     #[arg(long, requires = "lot", required_unless_present = "input", conflicts_with = "input")]
@@ -46,9 +49,64 @@ pub struct Args {
     /// The folder that the Parquet goes to; rejects go to its `_rejects`.
     #[arg(long, value_name = "DIR", requires = "input")]
     sink: Option<PathBuf>,
-    /// Partition folders, outermost first: dt, hour, time_ymd, lot.
-    #[arg(long, value_name = "KEYS", value_delimiter = ',', requires = "input", default_value = "dt", value_parser = parse_partition)]
-    partitions: Vec<PartitionKey>,
+    #[command(flatten)]
+    shaping: ShapingArgs,
+}
+
+/// How rows of the format become rows of the table: the parameters of a convert arc.
+#[derive(Debug, clap::Args)]
+pub struct ShapingArgs {
+    /// Partition folders, outermost first: dt, hour, time_ymd, lot, or output columns.
+    #[arg(long, visible_alias = "partition", value_name = "KEYS", value_delimiter = ',', requires = "input", default_value = "dt")]
+    partitions: Vec<String>,
+    /// One SELECT over the table `log`, with columns and WHERE alone.
+    #[arg(long, value_name = "SQL", requires = "input")]
+    select: Option<String>,
+    /// Output columns that the rows of each row group are sorted by; -NAME for descending.
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',', requires = "input", allow_hyphen_values = true)]
+    sort_by: Vec<String>,
+    /// A column that must not be kept as it is: COLUMN=hash, drop, ip or truncate:CHARACTERS; may be given more than once.
+    #[arg(long, value_name = "COLUMN=HOW", requires = "input", value_parser = parse_redaction)]
+    redact: Vec<(String, Redaction)>,
+    /// The environment variable with the key of hashes; empty for hashes without a key.
+    #[arg(long, value_name = "NAME", requires = "redact")]
+    redact_key_env: Option<String>,
+    /// Whether rejects keep their bytes: keep or drop; dropped where --redact is given.
+    #[arg(long, value_name = "keep|drop", requires = "input", value_parser = ["keep", "drop"])]
+    rejects_raw: Option<String>,
+}
+
+impl ShapingArgs {
+    /// The same as parameters of a convert arc, checked by themselves.
+    fn read(&self) -> Result<Shaping, Trouble> {
+        let mut workload = serde_json::json!({"partitions": self.partitions, "sortBy": self.sort_by});
+        for (key, text) in [("select", &self.select), ("rejectsRaw", &self.rejects_raw)] {
+            text.iter().for_each(|text| workload[key] = text.as_str().into());
+        }
+        let read = Shaping::read(&workload).map_err(misshapen)?;
+        let read = Shaping { redact: self.redact.clone(), redact_key_env: self.redact_key_env.clone(), ..read };
+        match read.check_key() {
+            Some(problem) => Err(misshapen(vec![problem])),
+            None => Ok(read),
+        }
+    }
+}
+
+fn parse_redaction(text: &str) -> Result<(String, Redaction), String> {
+    let (column, how) = text.split_once('=').ok_or("use COLUMN=HOW")?;
+    let value = match how.split_once(':') {
+        Some((name, count)) => serde_json::json!({name: count.parse::<u64>().map_err(|_| format!("`{count}` is no number"))?}),
+        None => how.into(),
+    };
+    Ok((column.to_owned(), Redaction::read(&value)?))
+}
+
+/// Problems of a shaping as one trouble; the first one's correction is what to try.
+pub fn misshapen(problems: Vec<Problem>) -> Trouble {
+    let said = |problem: &Problem| format!("{}: {}", problem.path.trim_start_matches("workload."), problem.message);
+    let message = problems.iter().map(said).collect::<Vec<_>>().join("; ");
+    let next = problems.into_iter().find_map(|problem| problem.fix);
+    Trouble { next, ..Trouble::usage(message) }
 }
 
 fn parse_state(text: &str) -> Result<State, String> {
@@ -56,13 +114,10 @@ fn parse_state(text: &str) -> Result<State, String> {
     known.ok_or_else(|| format!("use {}", State::ALL.map(State::as_str).join(", ")))
 }
 
-fn parse_partition(text: &str) -> Result<PartitionKey, String> {
-    PartitionKey::find(text).ok_or_else(|| format!("use {}", PartitionKey::ALL.map(PartitionKey::as_str).join(", ")))
-}
-
 /// Runs the arc or converts the files.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     if let Some(sink) = &args.sink {
+        let shaping = args.shaping.read()?;
         let format = match &args.format {
             Some(format) => formats::named(format, &args.format_options)?,
             None => {
@@ -73,7 +128,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
                 named
             }
         };
-        let files = run_files::Files { format: &format, inputs: &args.input, sink, lot: args.lot, partitions: &args.partitions };
+        let files = run_files::Files { format: &format, inputs: &args.input, sink, lot: args.lot, shaping };
         return run_files::run(&files, context).await;
     }
     let (Some(name), Some(lot), Some(file)) = (&args.arc, args.lot, args.project) else {
@@ -167,7 +222,7 @@ pub fn receipt(report: &RunReport) -> Vec<(&'static str, Cell)> {
 }
 
 /// The counts of a receipt, in the order that listings promise.
-pub fn counted(counts: &manifests::Counts) -> [(&'static str, Cell); 11] {
+pub fn counted(counts: &manifests::Counts) -> [(&'static str, Cell); 12] {
     [
         ("objects", counts.objects.into()),
         ("lines", counts.lines.into()),
@@ -176,6 +231,7 @@ pub fn counted(counts: &manifests::Counts) -> [(&'static str, Cell); 11] {
         ("header", counts.header.into()),
         ("continuation", counts.continuation.into()),
         ("rejected", counts.rejected.into()),
+        ("filtered", counts.filtered.into()),
         ("recovered", counts.recovered.into()),
         ("extra", counts.extra.into()),
         ("bytes_in", counts.bytes_in.into()),

@@ -5,8 +5,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use arcs::partition::PartitionKey;
 use arcs::read::SourceObject;
+use arcs::shape::{RedactKey, Shaping};
 use arcs::write::{Target, WriteOptions};
 use arcs::{ConvertJob, ConvertLimits, Published, convert};
 use futures::TryStreamExt;
@@ -14,7 +14,7 @@ use manifests::{Counts, Located, Lot, LotUnit, ObjectStores, State};
 use object_store::ObjectStoreExt;
 
 use super::formats::Named;
-use super::run::counted;
+use super::run::{counted, misshapen};
 use super::{Context, Exit, Trouble};
 use crate::engine::{self, Progress};
 use crate::output::{Cell, escape, print_record};
@@ -39,14 +39,20 @@ pub struct Files<'a> {
     pub sink: &'a Path,
     /// The lot; the lot of now or the next free one where not given.
     pub lot: Option<Lot>,
-    /// Partition folders.
-    pub partitions: &'a [PartitionKey],
+    /// How rows of the format become rows of the table.
+    pub shaping: Shaping,
 }
 
 /// Converts, and writes the receipt.
 pub async fn run(files: &Files<'_>, context: &Context) -> anyhow::Result<Exit> {
     let started = Instant::now();
     let grammar = files.format.grammar.clone();
+    let wrong = files.shaping.check(grammar.as_ref());
+    if !wrong.is_empty() {
+        return Err(misshapen(wrong).into());
+    }
+    let key = files.shaping.redact_key_env.as_deref().map(|name| RedactKey::read(name, |name| std::env::var(name).ok()));
+    let redact_key = key.transpose().map_err(Trouble::usage)?;
     let objects = engine::local_objects();
     let (sources, folders) = sources(&objects, files.inputs)?;
     let main = target(&objects, files.sink)?;
@@ -61,7 +67,8 @@ pub async fn run(files: &Files<'_>, context: &Context) -> anyhow::Result<Exit> {
         sources,
         main: main.clone(),
         rejects,
-        partitions: files.partitions.to_vec(),
+        shaping: files.shaping.clone(),
+        redact_key,
         limits: ConvertLimits::new(engine::threads(), files.sink.to_owned()),
         write: WriteOptions::default(),
         progress: line

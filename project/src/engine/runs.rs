@@ -95,6 +95,7 @@ fn context(engine: &Engine, line: Option<Line>) -> RunContext {
         is_dead: worker.is_dead,
         lease: worker.lease,
         options: RunOptions::new(threads(), spill),
+        environment: Arc::new(|name| std::env::var(name).ok()),
         progress: line.map(|line| -> Arc<dyn Fn(arcs::Progress) + Send + Sync> { Arc::new(move |at| line.show(&at)) }),
     }
 }

@@ -105,7 +105,7 @@ fn add_schemas(arcs: &mut [ArcSpec]) {
     for arc in arcs.iter().filter(|arc| arc.kind == "convert") {
         let format = arc.workload.get("format").filter(|format| arcs::format::compile(format).is_ok());
         for sink in &arc.sinks {
-            let schema = if sink.role == MAIN_ROLE { format.cloned() } else { Some("rejects".into()) };
+            let schema = if sink.role == MAIN_ROLE { format.and_then(|_| written(arc)) } else { Some("rejects".into()) };
             known.extend(schema.map(|schema| (sink.dataset.id(), schema)));
         }
     }
@@ -119,6 +119,20 @@ fn add_schemas(arcs: &mut [ArcSpec]) {
             }
         }
     }
+}
+
+/// What says the columns of a convert arc's table: its format, with the parameters that shape it where there are any. `None`
+/// where they say nothing, which is reported by itself.
+fn written(arc: &ArcSpec) -> Option<Value> {
+    const SHAPING: [&str; 5] = ["format", "partitions", "select", "redact", "redactKeyEnv"];
+    let shaping = arcs::Shaping::read(&arc.workload).ok()?;
+    let usual = arcs::Shaping::default();
+    if shaping.partitions == usual.partitions && shaping.select.is_none() && shaping.redact.is_empty() {
+        return arc.workload.get("format").cloned();
+    }
+    let grammar = arcs::format::compile(arc.workload.get("format")?).ok()?;
+    let given = SHAPING.iter().filter_map(|key| Some(((*key).to_owned(), arc.workload.get(*key)?.clone())));
+    arcs::Shape::new(&shaping, grammar.as_ref()).ok().map(|_| given.collect::<Map<String, Value>>().into())
 }
 
 /// Reports what the arc's workload says of its parameters.

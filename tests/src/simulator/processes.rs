@@ -142,6 +142,7 @@ fn context(world: &World, owner: &str) -> RunContext {
         is_dead: Arc::new(|_| false),
         lease: TimeDelta::seconds(LEASE_SECONDS),
         options: RunOptions::new(1, std::env::temp_dir()),
+        environment: Arc::new(|_| None),
         progress: None,
     }
 }

@@ -49,7 +49,10 @@ fn receipt(done: &Finished) -> Value {
     let value: Value = serde_json::from_str(&done.out).unwrap_or_else(|error| panic!("{error}: {done:?}"));
     let receipt = if value.is_array() { value[0].clone() } else { value };
     let count = |name: &str| receipt[name].as_u64().unwrap_or_else(|| panic!("no {name} in {receipt}"));
-    assert_eq!(count("lines"), count("rows") + count("blank") + count("header") + count("continuation") + count("rejected"));
+    assert_eq!(
+        count("lines"),
+        count("rows") + count("blank") + count("header") + count("continuation") + count("rejected") + count("filtered")
+    );
     receipt
 }
 

@@ -5,4 +5,5 @@ mod crash;
 mod pipeline;
 mod readers;
 mod schema;
+mod shaping;
 mod simulator;

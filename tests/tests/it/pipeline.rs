@@ -286,6 +286,7 @@ fn files_are_converted_without_a_project_and_the_same_again() {
         "header",
         "continuation",
         "rejected",
+        "filtered",
         "recovered",
         "extra",
         "bytes_in",

@@ -290,6 +290,11 @@ impl Stamp {
     }
 
     fn zone(&mut self, text: &[u8]) -> Option<usize> {
+        // What most logs write.
+        if let Some(seconds) = text.get(..5).filter(|text| matches!(text[0], b'+' | b'-')).and_then(offset) {
+            self.zone = Some(seconds);
+            return Some(5);
+        }
         let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b':' | b'/' | b'_');
         let length = text.iter().take(40).take_while(|byte| is_name(byte)).count();
         // An offset may be followed by what belongs to something else.

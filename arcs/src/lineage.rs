@@ -88,7 +88,8 @@ impl BlockOrigin {
             }
             None => {
                 columns.push(constant(&self.uri)?);
-                columns.push(Arc::new(Int64Array::from_iter_values(numbers.iter().map(|number| self.lines_before + i64::from(*number) + 1))));
+                columns
+                    .push(Arc::new(Int64Array::from_iter_values(numbers.iter().map(|number| self.lines_before + i64::from(*number) + 1))));
             }
         }
         Ok(columns)

@@ -12,10 +12,10 @@ use arrow::buffer::Buffer;
 use tokio::runtime::Handle;
 
 use crate::convert::ConvertJob;
-use crate::convert::again::Lineage;
 use crate::decode::{Compression, Decoder};
 use crate::error::ArcsError;
 use crate::header::Header;
+use crate::lineage::{BlockOrigin, Origins};
 use crate::lines::{Piece, Pieces};
 use crate::parse::{Block, Content, ParsedBlock, header_after, parse};
 use crate::pool::{Budget, Failure, Share, Tasks, Urgency};

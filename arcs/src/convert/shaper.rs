@@ -40,13 +40,11 @@ impl Shaper {
         let (shape, key) = (self.shape.clone(), self.key.clone());
         let (messages, failure, place) = (self.messages.clone(), self.failure.clone(), self.submitted);
         self.submitted += 1;
-        self.tasks.submit(Urgency::First, move || {
-            match shape.apply(parsed, &origin, key.as_ref()) {
-                Ok(shaped) => {
-                    let _ = messages.send(Message::Shaped { place, origin, shaped: Box::new(shaped), share });
-                }
-                Err(error) => failure.set(error),
+        self.tasks.submit(Urgency::First, move || match shape.apply(parsed, &origin, key.as_ref()) {
+            Ok(shaped) => {
+                let _ = messages.send(Message::Shaped { place, origin, shaped: Box::new(shaped), share });
             }
+            Err(error) => failure.set(error),
         });
     }
 }

@@ -282,7 +282,12 @@ mod tests {
     #[test]
     fn every_format_is_a_table() {
         for format in arcs::format::FORMATS {
-            let grammar = arcs::format::compile(&serde_json::json!({"name": format.name})).unwrap();
+            let mut spec: serde_json::Value = match format.examples[0].options {
+                "" => serde_json::json!({}),
+                options => serde_json::from_str(options).unwrap(),
+            };
+            spec["name"] = format.name.into();
+            let grammar = arcs::format::compile(&spec).unwrap();
             let shape = Shape::new(&Shaping::by(&PartitionKey::ALL), grammar.as_ref()).unwrap();
             for column in columns::of_shape(&shape).columns {
                 let kind = athena_type(&column.kind);

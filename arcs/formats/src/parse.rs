@@ -80,7 +80,7 @@ pub struct ParsedBlock {
     pub row_lines: Vec<LineAt>,
     /// The event time of each row, in microseconds since 1970.
     pub times: Vec<Option<i64>>,
-    /// The rejects, as [`reject::REJECT_COLUMNS`].
+    /// The rejects, as [`crate::reject::REJECT_COLUMNS`].
     pub rejects: Vec<ArrayRef>,
     /// The first line of each reject.
     pub reject_lines: Vec<u32>,

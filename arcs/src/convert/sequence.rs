@@ -34,6 +34,7 @@ const LOOK_MILLISECONDS: u64 = 50;
 const PROGRESS_BLOCKS: usize = 16;
 
 /// Runs a conversion's tables until all sources are through, and all files staged.
+#[expect(clippy::too_many_arguments, reason = "each is another part of what a conversion runs with")]
 pub(super) fn run(
     job: &ConvertJob,
     shape: &Arc<Shape>,

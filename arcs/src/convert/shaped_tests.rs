@@ -136,8 +136,8 @@ async fn threads_and_cuts_do_not_change_a_shaped_byte() {
         lake.job.limits.partitions_open_max = 3;
         lake.job.limits.in_flight_bytes = (1 << 20) * threads;
         lake.job.limits.lines.block_bytes = 64 << 10;
-        lake.job.write.row_group_text_bytes = 200 << 10;
-        lake.job.write.part_text_bytes = 500 << 10;
+        lake.job.write.row_group_text_bytes = 40 << 10;
+        lake.job.write.part_text_bytes = 100 << 10;
         let (counts, _) = lake.run().await;
         assert!(counts.rejected > 700 && counts.filtered > 2_000, "{counts:?}");
         seen.push((counts, lake.files("main").await, lake.files("rejects").await));

@@ -145,15 +145,23 @@ mod tests {
         let found = detect(format!("{line}\n{line}\nnonsense\n").as_bytes());
         let told = story(Path::new("a.log"), &found[..1]);
         expect![[r#"
-            a.log: delimited, 2 of 2 records read, 1 header line
-              comma or tab separated values, with a header line or with columns that are given
-              https://www.rfc-editor.org/rfc/rfc4180
+            a.log: s3-access, 2 of 3 records read
+              Amazon S3 server access logs
+              https://docs.aws.amazon.com/AmazonS3/latest/userguide/LogFormat.html
 
-                7cd47ef2be_lake_06_feb_2026_00_00_38_0000_192_0_2_3_7cd47ef2be_3_e57427_f3_example_rest_get_object_a_2520b_txt_get_lake_a_20b  7cd47ef2be lake [06/Feb/2026:00:00:38 +0000] 192.0
+                bucket_owner          7cd47ef2be
+                bucket                lake
+                time                  2026-02-06T00:00:38Z
+                remote_ip             192.0.2.3
+                requester             7cd47ef2be
+                request_id            3E57427F3EXAMPLE
+                operation             REST.GET.OBJECT
+                key                   a%2520b.txt
 
-              workload: {"format":"delimited"}
+              workload: {"format":"s3-access"}
 
-        "#]].assert_eq(&told);
+        "#]]
+        .assert_eq(&told);
     }
 
     #[test]

@@ -8,25 +8,25 @@ pub(super) struct Bounds(Option<(Edge, Edge)>);
 /// A text at an edge, with its first bytes as a number: most comparisons end there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Edge {
-    first: u64,
+    first: u128,
     text: Vec<u8>,
 }
 
-/// The first eight bytes of a text as a number that orders as they do; missing ones are 0.
+/// The first sixteen bytes of a text as a number that orders as they do; missing ones are 0.
 #[inline]
-fn first(text: &[u8]) -> u64 {
+fn first(text: &[u8]) -> u128 {
     match text.first_chunk() {
-        Some(bytes) => u64::from_be_bytes(*bytes),
+        Some(bytes) => u128::from_be_bytes(*bytes),
         None => {
-            let mut bytes = [0; 8];
+            let mut bytes = [0; 16];
             bytes[..text.len()].copy_from_slice(text);
-            u64::from_be_bytes(bytes)
+            u128::from_be_bytes(bytes)
         }
     }
 }
 
 impl Edge {
-    fn set(&mut self, first: u64, text: &[u8]) {
+    fn set(&mut self, first: u128, text: &[u8]) {
         self.first = first;
         self.text.clear();
         self.text.extend_from_slice(text);

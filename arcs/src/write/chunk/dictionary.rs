@@ -16,7 +16,31 @@ pub(super) struct Texts {
     ends: Vec<usize>,
     /// All of them as a dictionary page has them: the length, then the bytes.
     plain: Vec<u8>,
+    /// Where a text with these ends was last found: most are there, and need no hash.
+    recent: Vec<u32>,
     last: u32,
+}
+
+/// Places that are remembered by the ends of their texts.
+const RECENT: usize = 1 << 10;
+
+/// Bytes at each end that this goes by.
+const END_BYTES: usize = 8;
+
+/// The slot of a text among the recent ones, by its length and its ends.
+#[inline]
+fn slot(text: &[u8]) -> usize {
+    let (first, last) = match (text.first_chunk::<END_BYTES>(), text.last_chunk::<END_BYTES>()) {
+        (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
+        _ => {
+            let mut bytes = [0; END_BYTES];
+            bytes[..text.len()].copy_from_slice(text);
+            (u64::from_le_bytes(bytes), 0)
+        }
+    };
+    // Fibonacci hashing: the golden ratio spreads over the high bits.
+    let mixed = (first ^ last.rotate_left(32) ^ text.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed >> (u64::BITS - RECENT.trailing_zeros())) as usize
 }
 
 /// Bytes of the length before a text.
@@ -55,6 +79,13 @@ impl Texts {
         if !self.ends.is_empty() && self.get(self.last) == text {
             return self.last;
         }
+        let slot = slot(text);
+        self.recent.resize(RECENT, 0);
+        let recent = self.recent[slot];
+        if (recent as usize) < self.ends.len() && self.get(recent) == text {
+            self.last = recent;
+            return recent;
+        }
         let hash = self.hasher.hash_one(text);
         let (ends, plain, hasher) = (&self.ends, &self.plain, &self.hasher);
         let at = |place: u32| {
@@ -72,6 +103,7 @@ impl Texts {
                 place
             }
         };
+        self.recent[slot] = self.last;
         self.last
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use manifests::{DatasetId, Lot, Manifest};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
@@ -13,6 +13,9 @@ use crate::error::BoundaryError;
 
 /// How long one process waits for another that writes to the same index.
 const BUSY_SECONDS_MAX: u64 = 30;
+
+/// How long it waits before it asks again, where the database does not wait by itself.
+const BUSY_MILLISECONDS: u64 = 20;
 /// Raised when the tables change; an index of another version is thrown away.
 const VERSION: u32 = 1;
 
@@ -105,13 +108,13 @@ impl SqliteIndex {
             let _ = std::fs::create_dir_all(folder);
         }
         let fail = |source| BoundaryError::Index { path: path.display().to_string(), source };
-        let connection = match connect(path, &dataset) {
+        let connection = match connect_patiently(path, &dataset) {
             Ok(connection) => connection,
             Err(error) if is_busy(&error) => return Err(fail(error)),
             Err(error) => {
                 tracing::warn!("index {} is rebuilt: {error}", path.display());
                 remove(path);
-                connect(path, &dataset).map_err(fail)?
+                connect_patiently(path, &dataset).map_err(fail)?
             }
         };
         Ok(SqliteIndex { path: path.to_owned(), dataset, connection, reached: None })
@@ -171,6 +174,20 @@ fn remove(path: &Path) {
         let mut file = path.as_os_str().to_owned();
         file.push(suffix);
         let _ = std::fs::remove_file(file);
+    }
+}
+
+/// Connects, again and again while another process makes the file or closes it: SQLite waits for locks, but not for the
+/// one under which a file becomes one with a log.
+fn connect_patiently(path: &Path, dataset: &DatasetId) -> rusqlite::Result<Connection> {
+    let started = Instant::now();
+    loop {
+        match connect(path, dataset) {
+            Err(error) if is_busy(&error) && started.elapsed().as_secs() < BUSY_SECONDS_MAX => {
+                std::thread::sleep(Duration::from_millis(BUSY_MILLISECONDS));
+            }
+            done => return done,
+        }
     }
 }
 
@@ -259,6 +276,19 @@ mod tests {
 
     fn is_lost<T>(answer: Result<T, BoundaryError>) -> bool {
         matches!(answer, Err(error @ BoundaryError::IndexLost { .. }) if error.is_transient())
+    }
+
+    #[test]
+    fn many_open_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        for round in 0..20 {
+            let path = folder.path().join(round.to_string());
+            std::thread::scope(|scope| {
+                for _ in 0..8 {
+                    scope.spawn(|| drop(SqliteIndex::open(&path, dataset().id()).unwrap()));
+                }
+            });
+        }
     }
 
     #[test]

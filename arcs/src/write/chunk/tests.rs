@@ -117,6 +117,21 @@ fn pages_are_bounded_and_indexed() {
 }
 
 #[test]
+fn a_dictionary_is_bounded_whatever_comes_after_the_first_page() {
+    let noise = |n: usize| {
+        (0..400).fold(String::new(), |text, part| text + &format!("{:08x}", (n * 400 + part).wrapping_mul(2_654_435_761) as u32))
+    };
+    let values = (0..25_000).map(|n| if n < 22_000 { format!("host-{}", n % 300) } else { noise(n) });
+    let (all, arrays) = texts(values, usize::MAX, 100);
+    let (read, metadata) = round_trip(DataType::Utf8, &arrays);
+    assert_eq!(read.as_string::<i32>(), &all);
+    let column = metadata.row_group(0).column(0);
+    let dictionary = column.data_page_offset() - column.dictionary_page_offset().unwrap();
+    assert!(dictionary < 3 << 20, "{dictionary} bytes");
+    assert!(column.compressed_size() > 4 << 20, "the values are not to be compressed away");
+}
+
+#[test]
 fn other_types_are_left_to_others() {
     let schema = Schema::new(vec![Field::new("a", DataType::Float64, true)]);
     let descriptor = ArrowSchemaConverter::new().convert(&schema).unwrap();

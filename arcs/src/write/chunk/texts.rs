@@ -201,9 +201,9 @@ impl Texts {
 }
 
 impl PageValues for Texts {
+    /// With a dictionary, its bytes: a page ends where it is full, so that no page's values can make it grow without bound.
     fn page_bytes(&self) -> usize {
-        // As long as it is open whether a dictionary is worth it, the page may become one without.
-        self.plain.len() + if self.is_decided { 0 } else { self.dictionary.plain().len() }
+        if self.is_dictionary { self.dictionary.plain().len() } else { self.plain.len() }
     }
 
     fn end_page(&mut self, pages: &mut Pages, rows: Rows<'_>) -> Result<(), ParquetError> {

@@ -11,7 +11,7 @@ use arrow_array::builder::make_view;
 use arrow_array::{
     ArrayRef, BinaryViewArray, BooleanArray, Float64Array, Int32Array, Int64Array, TimestampMicrosecondArray, new_null_array,
 };
-use arrow_buffer::{Buffer, NullBufferBuilder, ScalarBuffer};
+use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer, ScalarBuffer};
 use arrow_schema::{ArrowError, DataType, Field, TimeUnit};
 
 /// The time zone of all times.
@@ -256,14 +256,23 @@ fn bytes<'b>(cell: Cell, block: &'b [u8], arena: &'b [u8]) -> &'b [u8] {
     from.get(offset as usize..offset as usize + len as usize).unwrap_or_default()
 }
 
+/// Rows that wait as cells until they are moved to their columns, a column at a time: as many as a word has bits.
+const WAITING_ROWS: usize = u64::BITS as usize;
+
 /// Columns of equal length that grow row by row.
-pub struct Columns(Vec<Growing>);
+pub struct Columns {
+    growing: Vec<Growing>,
+    /// The cells of rows that wait, row by row.
+    waiting: Vec<Cell>,
+    rows: usize,
+}
 
 struct Growing {
     kind: Kind,
-    nulls: NullBufferBuilder,
+    /// A bit for each row: whether it has a value. From the lowest of the first word on.
+    valid: Vec<u64>,
     values: Values,
-    /// Nulls at the end that are counted and not yet written: formats with many columns leave most of them null.
+    /// Rows before the first value: formats with many columns leave most of them null.
     missing: usize,
 }
 
@@ -275,21 +284,47 @@ enum Values {
     Boolean(Vec<bool>),
 }
 
-impl Values {
-    fn is_empty(&self) -> bool {
-        match self {
-            Values::Views(values) => values.is_empty(),
-            Values::Int32(values) => values.is_empty(),
-            Values::Int64(values) => values.is_empty(),
-            Values::Double(values) => values.is_empty(),
-            Values::Boolean(values) => values.is_empty(),
-        }
+/// Adds a value for each cell, or `missing` of them before the first; gives which cells had one, a bit each.
+#[inline]
+fn extend<T: Copy + Default>(
+    values: &mut Vec<T>,
+    missing: &mut usize,
+    cells: impl Iterator<Item = Cell> + Clone,
+    value: impl Fn(Cell) -> T,
+) -> u64 {
+    let valid = cells.clone().enumerate().fold(0, |valid, (row, cell)| valid | u64::from(cell != Cell::Null) << row);
+    if valid == 0 && values.is_empty() {
+        *missing += cells.count();
+        return 0;
     }
+    if *missing > 0 {
+        values.resize(std::mem::take(missing), T::default());
+    }
+    values.extend(cells.map(|cell| if cell == Cell::Null { T::default() } else { value(cell) }));
+    valid
 }
 
 /// The place of the block and of the arena among the buffers of a text array.
 const BLOCK: u32 = 0;
 const ARENA: u32 = 1;
+
+/// Bytes of the longest text that a view holds itself.
+const VIEW_TEXT_BYTES: u32 = 12;
+
+/// The view of a text: its length, then the text itself where it is short, else its first four bytes and its place.
+#[inline]
+fn view(bytes: &[u8], buffer: u32, offset: u32, len: u32) -> u128 {
+    let at = offset as usize;
+    let Some(head) = bytes.get(at..).and_then(|rest| rest.first_chunk::<16>()) else {
+        let text = bytes.get(at..at + len as usize).unwrap_or_default();
+        return make_view(text, buffer, offset);
+    };
+    let head = u128::from_le_bytes(*head);
+    match len <= VIEW_TEXT_BYTES {
+        true => u128::from(len) | (head & ((1 << (len * 8)) - 1)) << 32,
+        false => u128::from(len) | u128::from(head as u32) << 32 | u128::from(buffer) << 64 | u128::from(offset) << 96,
+    }
+}
 
 impl Columns {
     /// Empty columns with room for `rows`.
@@ -302,71 +337,66 @@ impl Columns {
                 Kind::Double => Values::Double(Vec::with_capacity(rows)),
                 Kind::Boolean => Values::Boolean(Vec::with_capacity(rows)),
             };
-            Growing { kind, nulls: NullBufferBuilder::new(rows), values, missing: 0 }
+            Growing { kind, valid: Vec::with_capacity(rows / WAITING_ROWS + 1), values, missing: 0 }
         };
-        Columns(kinds.map(growing).collect())
+        let growing: Vec<Growing> = kinds.map(growing).collect();
+        Columns { waiting: Vec::with_capacity(growing.len() * WAITING_ROWS), growing, rows: 0 }
     }
 
-    /// Appends a row: the cells in the order of the columns, missing ones as null. `block` and `arena` are where their
-    /// texts lie.
-    pub fn append(&mut self, cells: impl Iterator<Item = Cell>, block: &[u8], arena: &[u8]) {
-        let mut cells = cells;
-        for column in &mut self.0 {
-            column.append(cells.next().unwrap_or_default(), block, arena);
+    /// Appends a row: a cell for each column, in their order, `cells` and then `others`. `block` and `arena` are where
+    /// their texts lie.
+    #[inline]
+    pub fn append(&mut self, cells: &[Cell], others: &[Cell], block: &[u8], arena: &[u8]) {
+        self.waiting.extend_from_slice(cells);
+        self.waiting.extend_from_slice(others);
+        self.rows += 1;
+        if self.rows.is_multiple_of(WAITING_ROWS) {
+            self.move_waiting(block, arena);
         }
     }
 
+    fn move_waiting(&mut self, block: &[u8], arena: &[u8]) {
+        let columns = self.growing.len();
+        for (n, column) in self.growing.iter_mut().enumerate() {
+            column.extend(self.waiting.get(n..).unwrap_or_default().iter().step_by(columns).copied(), block, arena);
+        }
+        self.waiting.clear();
+    }
+
     /// The arrays, over `block` and `arena`.
-    pub fn finish(self, block: &Buffer, arena: String) -> Result<Vec<ArrayRef>, ArrowError> {
+    pub fn finish(mut self, block: &Buffer, arena: String) -> Result<Vec<ArrayRef>, ArrowError> {
+        self.move_waiting(block, arena.as_bytes());
         let buffers: Arc<[Buffer]> = [block.clone(), Buffer::from_vec(arena.into_bytes())].into();
-        self.0.into_iter().map(|column| column.finish(&buffers)).collect()
+        self.growing.into_iter().map(|column| column.finish(self.rows, &buffers)).collect()
     }
 }
 
 impl Growing {
-    #[inline]
-    fn append(&mut self, cell: Cell, block: &[u8], arena: &[u8]) {
-        if cell == Cell::Null {
-            self.missing += 1;
-            return;
-        }
-        if self.missing > 0 {
-            self.write_missing();
-        }
-        self.nulls.append_non_null();
-        match (&mut self.values, cell) {
-            (Values::Views(views), Cell::Block { offset, .. }) => views.push(make_view(bytes(cell, block, arena), BLOCK, offset)),
-            (Values::Views(views), Cell::Arena { offset, .. }) => views.push(make_view(bytes(cell, block, arena), ARENA, offset)),
-            (Values::Views(views), _) => views.push(0),
-            (Values::Int32(values), Cell::Int(value)) => values.push(value as i32),
-            (Values::Int32(values), _) => values.push(0),
-            (Values::Int64(values), Cell::Int(value)) => values.push(value),
-            (Values::Int64(values), _) => values.push(0),
-            (Values::Double(values), Cell::Double(value)) => values.push(value),
-            (Values::Double(values), Cell::Int(value)) => values.push(value as f64),
-            (Values::Double(values), _) => values.push(0.0),
-            (Values::Boolean(values), cell) => values.push(cell == Cell::Int(1)),
-        }
+    fn extend(&mut self, cells: impl Iterator<Item = Cell> + Clone, block: &[u8], arena: &[u8]) {
+        let whole = |cell| if let Cell::Int(value) = cell { value } else { 0 };
+        let missing = &mut self.missing;
+        self.valid.push(match &mut self.values {
+            Values::Views(views) => extend(views, missing, cells, |cell| match cell {
+                Cell::Block { offset, len } => view(block, BLOCK, offset, len),
+                Cell::Arena { offset, len } => view(arena, ARENA, offset, len),
+                _ => 0,
+            }),
+            Values::Int32(values) => extend(values, missing, cells, |cell| whole(cell) as i32),
+            Values::Int64(values) => extend(values, missing, cells, whole),
+            Values::Double(values) => extend(values, missing, cells, |cell| match cell {
+                Cell::Double(value) => value,
+                cell => whole(cell) as f64,
+            }),
+            Values::Boolean(values) => extend(values, missing, cells, |cell| cell == Cell::Int(1)),
+        });
     }
 
-    fn write_missing(&mut self) {
-        let missing = std::mem::take(&mut self.missing);
-        self.nulls.append_n_nulls(missing);
-        match &mut self.values {
-            Values::Views(values) => values.resize(values.len() + missing, 0),
-            Values::Int32(values) => values.resize(values.len() + missing, 0),
-            Values::Int64(values) => values.resize(values.len() + missing, 0),
-            Values::Double(values) => values.resize(values.len() + missing, 0.0),
-            Values::Boolean(values) => values.resize(values.len() + missing, false),
+    fn finish(self, rows: usize, buffers: &Arc<[Buffer]>) -> Result<ArrayRef, ArrowError> {
+        if self.missing == rows && rows > 0 {
+            return Ok(new_null_array(&self.kind.array_type(), rows));
         }
-    }
-
-    fn finish(mut self, buffers: &Arc<[Buffer]>) -> Result<ArrayRef, ArrowError> {
-        if self.missing > 0 && self.values.is_empty() {
-            return Ok(new_null_array(&self.kind.array_type(), self.missing));
-        }
-        self.write_missing();
-        let nulls = self.nulls.finish();
+        let nulls = NullBuffer::new(BooleanBuffer::new(Buffer::from_vec(self.valid), 0, rows));
+        let nulls = (nulls.null_count() > 0).then_some(nulls);
         Ok(match (self.kind, self.values) {
             (_, Values::Views(views)) => Arc::new(BinaryViewArray::try_new(ScalarBuffer::from(views), buffers.clone(), nulls)?),
             (_, Values::Int32(values)) => Arc::new(Int32Array::try_new(values.into(), nulls)?),
@@ -413,8 +443,8 @@ mod tests {
         row.clear();
         row.text(0, b"not in the block, so it is copied");
         let others = row.cells().to_vec();
-        columns.append(cells.into_iter(), &block, arena.as_bytes());
-        columns.append(others.into_iter(), &block, arena.as_bytes());
+        columns.append(&cells, &[], &block, arena.as_bytes());
+        columns.append(&others, &[], &block, arena.as_bytes());
         let arrays = columns.finish(&Buffer::from_vec(block), arena).unwrap();
         assert_eq!(arrays[0].as_binary_view().value(0), b"a rather long text");
         assert_eq!(arrays[0].as_binary_view().value(1), b"not in the block, so it is copied");
@@ -428,7 +458,7 @@ mod tests {
         const KINDS: [Kind; 7] = [Kind::Text, Kind::Bytes, Kind::Int32, Kind::Int64, Kind::Double, Kind::Boolean, Kind::Time];
         let rows = |cells: &[Cell]| {
             let mut columns = Columns::new(KINDS.into_iter(), 0);
-            cells.iter().for_each(|cell| columns.append([*cell; 7].into_iter(), b"text", b""));
+            cells.iter().for_each(|cell| columns.append(&[*cell; 7], &[], b"text", b""));
             columns.finish(&Buffer::from_vec(b"text".to_vec()), String::new()).unwrap()
         };
         let (set, text) = (Cell::Int(1), Cell::Block { offset: 0, len: 4 });

@@ -4,7 +4,10 @@
 //! a JSON document that is, is skipped as a line would be.
 
 use std::io::{self, Read};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use memchr::{memchr_iter, memrchr, memrchr_iter};
 
 use crate::elements::{self, Open};
@@ -42,7 +45,7 @@ pub enum Piece {
     /// Whole lines, the last one possibly without its newline (end of the object).
     Lines {
         /// The bytes.
-        text: Vec<u8>,
+        text: Bytes,
         /// Where they start.
         offset: u64,
     },
@@ -68,11 +71,92 @@ pub enum Piece {
     },
 }
 
+/// Memory for blocks: what one was read into is read into again once nobody needs it. Asking the system for memory, and
+/// clearing it, would cost a tenth of a conversion.
+#[derive(Clone, Debug, Default)]
+pub struct Blocks(Arc<Mutex<Vec<Vec<u8>>>>);
+
+/// Memory that goes back to where it is from.
+struct Lent {
+    bytes: Vec<u8>,
+    home: Blocks,
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.home.free().push(std::mem::take(&mut self.bytes));
+    }
+}
+
+impl Blocks {
+    fn free(&self) -> std::sync::MutexGuard<'_, Vec<Vec<u8>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lend(&self, bytes: usize) -> Filling {
+        let free = self.free().pop().filter(|free| free.len() == bytes);
+        Filling { bytes: free.unwrap_or_else(|| vec![0; bytes]), len: 0 }
+    }
+
+    /// What was read, to be shared. What has the size of a block comes back.
+    fn share(&self, text: Filling, range: Range<usize>, block_bytes: usize) -> Bytes {
+        let (bytes, home) = (text.bytes, self.clone());
+        match bytes.len() == block_bytes {
+            true => Bytes::from_owner(Lent { bytes, home }).slice(range),
+            false => Bytes::from(bytes).slice(range),
+        }
+    }
+}
+
+/// Memory that is being read into.
+struct Filling {
+    /// All of it.
+    bytes: Vec<u8>,
+    /// How much was read.
+    len: usize,
+}
+
+impl Filling {
+    fn text(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    fn add(&mut self, text: &[u8]) {
+        self.make_room(self.len + text.len());
+        self.bytes[self.len..self.len + text.len()].copy_from_slice(text);
+        self.len += text.len();
+    }
+
+    fn make_room(&mut self, bytes: usize) {
+        if self.bytes.len() < bytes {
+            self.bytes.resize(bytes, 0);
+        }
+    }
+
+    /// Takes away the first bytes.
+    fn drop_first(&mut self, bytes: usize) {
+        self.bytes.copy_within(bytes..self.len, 0);
+        self.len -= bytes;
+    }
+
+    /// The first bytes, for long.
+    fn head(&self, most: usize) -> Vec<u8> {
+        self.text()[..self.len.min(most)].to_vec()
+    }
+}
+
 /// Cuts plain bytes into pieces.
 pub struct Pieces<'g, R> {
     reader: R,
     grammar: &'g dyn Grammar,
     limits: LineLimits,
+    blocks: Blocks,
     carry: Vec<u8>,
     offset: u64,
     broken: Option<io::Error>,
@@ -82,7 +166,12 @@ pub struct Pieces<'g, R> {
 impl<'g, R: Read> Pieces<'g, R> {
     /// Cuts what `reader` gives, from the start of an object, between records of the grammar.
     pub fn new(reader: R, grammar: &'g dyn Grammar, limits: LineLimits) -> Pieces<'g, R> {
-        Pieces { reader, grammar, limits, carry: Vec::new(), offset: 0, broken: None, done: false }
+        Pieces::within(reader, grammar, limits, &Blocks::default())
+    }
+
+    /// The same, in memory that others share.
+    pub fn within(reader: R, grammar: &'g dyn Grammar, limits: LineLimits, blocks: &Blocks) -> Pieces<'g, R> {
+        Pieces { reader, grammar, limits, blocks: blocks.clone(), carry: Vec::new(), offset: 0, broken: None, done: false }
     }
 
     /// What it reads from.
@@ -98,12 +187,13 @@ impl<'g, R: Read> Pieces<'g, R> {
         if self.done {
             return None;
         }
-        let mut text = Vec::with_capacity(self.limits.block_bytes.max(self.carry.len()));
-        text.append(&mut self.carry);
-        let target = self.limits.block_bytes.max(text.len() + 1);
+        let mut text = self.blocks.lend(self.limits.block_bytes);
+        text.add(&self.carry);
+        self.carry.clear();
+        let target = self.limits.block_bytes.max(text.len + 1);
         self.fill(&mut text, target);
         self.skip_mark(&mut text);
-        match self.last_cut(&text) {
+        match self.last_cut(text.text()) {
             Some(end) => Some(self.cut(text, end)),
             None if self.is_over() => self.last(text),
             None => self.grow(text),
@@ -140,17 +230,27 @@ impl<'g, R: Read> Pieces<'g, R> {
     }
 
     /// Reads until `target` bytes stand in `text`, or the end, or a failure, which it remembers.
-    fn fill(&mut self, text: &mut Vec<u8>, target: usize) {
-        let want = target.saturating_sub(text.len()) as u64;
-        match (&mut self.reader).take(want).read_to_end(text) {
-            Ok(read) => self.done = (read as u64) < want,
-            Err(error) => self.broken = Some(error),
+    fn fill(&mut self, text: &mut Filling, target: usize) {
+        text.make_room(target);
+        while text.len < target {
+            match self.reader.read(&mut text.bytes[text.len..target]) {
+                Ok(0) => {
+                    self.done = true;
+                    return;
+                }
+                Ok(read) => text.len += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.broken = Some(error);
+                    return;
+                }
+            }
         }
     }
 
-    fn skip_mark(&mut self, text: &mut Vec<u8>) {
-        if self.offset == 0 && text.starts_with(BYTE_ORDER_MARK) {
-            text.drain(..BYTE_ORDER_MARK.len());
+    fn skip_mark(&mut self, text: &mut Filling) {
+        if self.offset == 0 && text.text().starts_with(BYTE_ORDER_MARK) {
+            text.drop_first(BYTE_ORDER_MARK.len());
             self.offset = BYTE_ORDER_MARK.len() as u64;
         }
     }
@@ -160,27 +260,26 @@ impl<'g, R: Read> Pieces<'g, R> {
     }
 
     /// Gives the first `end` bytes; the rest waits for more, or is the last line of the object.
-    fn cut(&mut self, mut text: Vec<u8>, end: usize) -> Piece {
-        if !self.done {
-            self.carry = text[end..].to_vec();
-            text.truncate(end);
-        }
-        self.lines(text)
+    fn cut(&mut self, text: Filling, end: usize) -> Piece {
+        let end = if self.done { text.len } else { end };
+        self.carry.extend_from_slice(&text.text()[end..]);
+        self.lines(text, end)
     }
 
-    fn lines(&mut self, text: Vec<u8>) -> Piece {
+    fn lines(&mut self, text: Filling, end: usize) -> Piece {
         let offset = self.offset;
-        self.offset += text.len() as u64;
-        Piece::Lines { text, offset }
+        self.offset += end as u64;
+        Piece::Lines { text: self.blocks.share(text, 0..end, self.limits.block_bytes), offset }
     }
 
     /// What is left when input is over and no newline is in sight.
-    fn last(&mut self, text: Vec<u8>) -> Option<Piece> {
+    fn last(&mut self, text: Filling) -> Option<Piece> {
         if let Some(error) = self.broken.take() {
-            self.carry = text;
+            self.carry.extend_from_slice(text.text());
             return Some(self.break_off(error));
         }
-        (!text.is_empty()).then(|| self.lines(text))
+        let end = text.len;
+        (end > 0).then(|| self.lines(text, end))
     }
 
     fn break_off(&mut self, error: io::Error) -> Piece {
@@ -192,11 +291,11 @@ impl<'g, R: Read> Pieces<'g, R> {
     }
 
     /// A line longer than a block: reads on to its newline, up to the limit.
-    fn grow(&mut self, mut text: Vec<u8>) -> Option<Piece> {
-        while text.len() <= self.limits.line_bytes_max {
-            let target = (text.len() * 2).min(self.limits.line_bytes_max + 1);
+    fn grow(&mut self, mut text: Filling) -> Option<Piece> {
+        while text.len <= self.limits.line_bytes_max {
+            let target = (text.len * 2).min(self.limits.line_bytes_max + 1);
             self.fill(&mut text, target);
-            if let Some(end) = self.last_cut(&text) {
+            if let Some(end) = self.last_cut(text.text()) {
                 return Some(self.cut(text, end));
             }
             if self.is_over() {
@@ -204,38 +303,40 @@ impl<'g, R: Read> Pieces<'g, R> {
             }
         }
         Some(match self.grammar.framing() {
-            Framing::Elements(key) => match elements::next(&text, 0, key).and_then(|element| element.open) {
-                Some(open) => self.skip(text, open),
-                None => self.lines(text),
+            Framing::Elements(key) => match elements::next(text.text(), 0, key).and_then(|element| element.open) {
+                Some(open) => self.skip(&text, open),
+                None => {
+                    let end = text.len;
+                    self.lines(text, end)
+                }
             },
-            _ => match memrchr(b'\n', &text) {
+            _ => match memrchr(b'\n', text.text()) {
                 Some(newline) => self.cut(text, newline + 1),
-                None => self.skip(text, Open::Line),
+                None => self.skip(&text, Open::Line),
             },
         })
     }
 
     /// A line or an element longer than the limit: reads past its end, keeping its start alone.
-    fn skip(&mut self, mut head: Vec<u8>, mut open: Open) -> Piece {
-        let (mut bytes, offset) = (head.len() as u64, self.offset);
-        head.truncate(KEPT_BYTES_MAX);
-        head.shrink_to_fit();
-        let mut scratch = Vec::with_capacity(SKIP_BYTES);
+    fn skip(&mut self, start: &Filling, mut open: Open) -> Piece {
+        let (mut bytes, offset) = (start.len as u64, self.offset);
+        let mut head = start.head(KEPT_BYTES_MAX);
+        let mut scratch = Filling { bytes: vec![0; SKIP_BYTES], len: 0 };
         let mut newline = 0;
         while !self.is_over() {
-            scratch.clear();
+            scratch.len = 0;
             self.fill(&mut scratch, SKIP_BYTES);
-            let end = open.end(&scratch);
+            let end = open.end(scratch.text());
             let room = KEPT_BYTES_MAX - head.len();
-            head.extend_from_slice(&scratch[..end.unwrap_or(scratch.len()).min(room)]);
+            head.extend_from_slice(&scratch.text()[..end.unwrap_or(scratch.len).min(room)]);
             if let Some(at) = end {
                 bytes += at as u64;
-                newline = usize::from(scratch.get(at) == Some(&b'\n'));
-                self.carry = scratch[at + newline..].to_vec();
+                newline = usize::from(scratch.text().get(at) == Some(&b'\n'));
+                self.carry.extend_from_slice(&scratch.text()[at + newline..]);
                 self.done = self.done && self.carry.is_empty();
                 break;
             }
-            bytes += scratch.len() as u64;
+            bytes += scratch.len as u64;
         }
         self.offset += bytes + newline as u64;
         Piece::Overlong { head, offset, bytes }

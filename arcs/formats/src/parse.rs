@@ -636,7 +636,7 @@ impl Visit for Rows<'_> {
         self.counts.rows += 1;
         self.counts.recovered += u64::from(mark.is_some());
         self.counts.extra += u64::from(row.extra() != Cell::Null);
-        self.columns.append(row.cells().iter().copied().chain([cell, row.extra()]), self.valid, row.arena());
+        self.columns.append(row.cells(), &[cell, row.extra()], self.valid, row.arena());
         self.row_lines.push(LineAt { number: found.line, start: found.raw.0, end: found.raw.1 });
         self.times.push(match self.time.map(|time| row.cell(time)) {
             Some(Cell::Int(micros)) => Some(micros),

@@ -87,7 +87,7 @@ impl Rejects {
             Cell::Int(rejected.byte_offset as i64),
             header,
         ];
-        self.columns.append(cells.into_iter(), block, self.arena.as_bytes());
+        self.columns.append(&cells, &[], block, self.arena.as_bytes());
     }
 
     fn header_cell(&mut self, header: &Arc<str>) -> Cell {

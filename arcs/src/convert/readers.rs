@@ -9,6 +9,7 @@ use std::sync::mpsc::Sender;
 use std::thread::Scope;
 
 use arrow::buffer::Buffer;
+use bytes::Bytes;
 use tokio::runtime::Handle;
 
 use crate::convert::ConvertJob;
@@ -16,7 +17,7 @@ use crate::decode::{Compression, Decoder};
 use crate::error::ArcsError;
 use crate::header::Header;
 use crate::lineage::{BlockOrigin, Origins};
-use crate::lines::{Piece, Pieces};
+use crate::lines::{Blocks, Piece, Pieces};
 use crate::parse::{Block, Content, ParsedBlock, header_after, parse};
 use crate::pool::{Budget, Failure, Share, Tasks, Urgency};
 use crate::read::{self, FailureSlot, SourceObject, Unread};
@@ -57,6 +58,7 @@ struct Reader<'a> {
     failure: &'a Arc<Failure>,
     messages: Sender<Message>,
     budget: Arc<Budget>,
+    blocks: Blocks,
 }
 
 /// Starts the readers.
@@ -68,11 +70,11 @@ pub(super) fn start<'scope>(
     failure: &'scope Arc<Failure>,
     messages: Sender<Message>,
 ) {
-    let next = Arc::new(AtomicUsize::new(0));
+    let (next, blocks) = (Arc::new(AtomicUsize::new(0)), Blocks::default());
     let readers = job.sources.len().min(job.limits.threads).clamp(1, READERS_MAX);
     for _ in 0..readers {
         let budget = Budget::new(job.limits.in_flight_bytes / readers);
-        let reader = Reader { job, tasks: tasks.clone(), runtime, failure, messages: messages.clone(), budget };
+        let reader = Reader { job, tasks: tasks.clone(), runtime, failure, messages: messages.clone(), budget, blocks: blocks.clone() };
         let next = next.clone();
         scope.spawn(move || {
             let work = AssertUnwindSafe(|| reader.work(&next));
@@ -119,7 +121,7 @@ impl Reader<'_> {
     fn pieces(&self, source: usize, object: &SourceObject, decoder: Decoder, slot: &FailureSlot) -> Result<End, ArcsError> {
         let compression = decoder.compression();
         let grammar = self.job.grammar.as_ref();
-        let mut pieces = Pieces::new(decoder, grammar, self.job.limits.lines);
+        let mut pieces = Pieces::within(decoder, grammar, self.job.limits.lines, &self.blocks);
         let (mut blocks, mut problem, mut header) = (0, None, None);
         while let Some(piece) = pieces.next_piece() {
             if self.failure.is_set() {
@@ -146,14 +148,15 @@ impl Reader<'_> {
     }
 
     fn reject(&self, source: usize, index: usize, head: Vec<u8>, offset: u64, bytes: u64, reason: String) {
-        self.submit(source, index, head, offset, Content::Reject { bytes, reason }, None);
+        self.submit(source, index, head.into(), offset, Content::Reject { bytes, reason }, None);
     }
 
     /// Hands a block to the parsers once there is room for it.
-    fn submit(&self, source: usize, index: usize, text: Vec<u8>, offset: u64, content: Content, header: Option<Header>) {
-        let Some(share) = self.budget.take(text.capacity(), self.failure) else { return };
+    fn submit(&self, source: usize, index: usize, text: Bytes, offset: u64, content: Content, header: Option<Header>) {
+        let memory = text.len().max(self.job.limits.lines.block_bytes);
+        let Some(share) = self.budget.take(memory, self.failure) else { return };
         let arrived = self.job.lot.end().timestamp_micros();
-        let block = Block { text: Buffer::from_vec(text), offset, content, header, arrived };
+        let block = Block { text: Buffer::from(text), offset, content, header, arrived };
         let (grammar, line_bytes_max) = (self.job.grammar.clone(), self.job.limits.lines.line_bytes_max);
         let (messages, failure) = (self.messages.clone(), self.failure.clone());
         self.tasks.submit(Urgency::Then, move || match parse(grammar.as_ref(), block, line_bytes_max) {

@@ -68,10 +68,19 @@ pub(super) fn int(text: &[u8]) -> Option<i64> {
 /// Digits as a number; `None` for anything else, or more than 64 bits hold.
 #[inline]
 pub(super) fn whole(digits: &[u8]) -> Option<i64> {
-    if digits.is_empty() || digits.len() > 19 {
-        return None;
+    match digits.len() {
+        0 => None,
+        // So few that they cannot be too many, which then need not be asked of each.
+        ..=18 => {
+            let (value, is_number) = digits.iter().fold((0i64, true), |(value, is_number), byte| {
+                let digit = byte.wrapping_sub(b'0');
+                (value.wrapping_mul(10).wrapping_add(i64::from(digit)), is_number & (digit < 10))
+            });
+            is_number.then_some(value)
+        }
+        19 => digits.iter().try_fold(0i64, |value, byte| value.checked_mul(10)?.checked_add(i64::from(time::digit(*byte)?))),
+        _ => None,
     }
-    digits.iter().try_fold(0i64, |value, byte| value.checked_mul(10)?.checked_add(i64::from(time::digit(*byte)?)))
 }
 
 /// A number with or without minus, point and exponent.

@@ -32,6 +32,7 @@ mod layout_words;
 mod log4j;
 mod logback;
 mod logfmt;
+mod marks;
 mod names;
 mod nginx;
 mod nginx_variables;
@@ -391,6 +392,7 @@ mod tests {
         "json-text",
         "layout-words",
         "names",
+        "marks",
         "nginx-variables",
         "options",
         "pattern",

@@ -18,6 +18,7 @@ use percent_encoding::percent_decode;
 
 use crate::columns::{Cell, Kind, Row};
 use crate::format::fields::{set_text, surplus_json, whole};
+use crate::format::marks::Marks;
 use crate::format::{Column, Example, Fixed, Format, Parsed, Reject, Values, time};
 
 /// The format.
@@ -111,8 +112,9 @@ const ENCODED_ONCE: [&[u8]; 2] = [b"BATCH.DELETE.OBJECT", b"S3.EXPIRE.OBJECT"];
 const ANCHORS_MAX: usize = 64;
 
 fn parse(line: &[u8], row: &mut Row<'_>) -> Result<Parsed, Reject> {
-    let rest = head(line, row)?;
-    let shape = match plain(line, rest, row) {
+    let mut marks = Marks::new(line);
+    let rest = head(line, &mut marks, row)?;
+    let shape = match plain(line, &mut marks, rest, row) {
         Some(()) => Parsed::Row,
         None => recover(line, rest, row).map(|()| Parsed::Recovered)?,
     };
@@ -125,26 +127,26 @@ fn fail<T>(at: usize, reason: &'static str) -> Result<T, Reject> {
 }
 
 /// The first eight fields, which hold neither spaces nor quotes. Gives where the next one starts.
-fn head(line: &[u8], row: &mut Row<'_>) -> Result<usize, Reject> {
+fn head(line: &[u8], marks: &mut Marks<'_>, row: &mut Row<'_>) -> Result<usize, Reject> {
     let mut at = 0;
     for column in 0..TIME {
-        at = word(line, at, row, column)?;
+        at = word(line, marks, at, row, column)?;
     }
     at = bracketed_time(line, at, row)?;
     for column in TIME + 1..REQUEST_URI {
-        at = word(line, at, row, column)?;
+        at = word(line, marks, at, row, column)?;
     }
     Ok(at)
 }
 
 /// A field that ends at the next space. Gives where the next one starts.
 #[inline]
-fn word(line: &[u8], at: usize, row: &mut Row<'_>, column: usize) -> Result<usize, Reject> {
-    match memchr(b' ', &line[at..]) {
-        Some(0) => fail(at, "a field is empty: two spaces in a row"),
-        Some(len) => {
-            set_text(row, column, &line[at..at + len]);
-            Ok(at + len + 1)
+fn word(line: &[u8], marks: &mut Marks<'_>, at: usize, row: &mut Row<'_>, column: usize) -> Result<usize, Reject> {
+    match marks.space(at) {
+        Some(end) if end == at => fail(at, "a field is empty: two spaces in a row"),
+        Some(end) => {
+            set_text(row, column, &line[at..end]);
+            Ok(end + 1)
         }
         None => fail(line.len(), "the line ends before its request URI"),
     }
@@ -162,12 +164,12 @@ fn bracketed_time(line: &[u8], at: usize, row: &mut Row<'_>) -> Result<usize, Re
 }
 
 /// The plain reading of everything after the key; `None` where it meets a contradiction.
-fn plain(line: &[u8], at: usize, row: &mut Row<'_>) -> Option<()> {
-    let (uri, at) = quoted(line, at)?;
-    let at = numbers(line, at, row)?;
-    let (referrer, at) = quoted(line, at)?;
-    let (user_agent, at) = quoted(line, at)?;
-    tail(line, at, row)?;
+fn plain(line: &[u8], marks: &mut Marks<'_>, at: usize, row: &mut Row<'_>) -> Option<()> {
+    let (uri, at) = quoted(line, marks, at)?;
+    let at = numbers(line, marks, at, row)?;
+    let (referrer, at) = quoted(line, marks, at)?;
+    let (user_agent, at) = quoted(line, marks, at)?;
+    tail(line, marks, at, row)?;
     set_text(row, REQUEST_URI, uri);
     set_text(row, REFERRER, referrer);
     set_text(row, USER_AGENT, user_agent);
@@ -176,11 +178,11 @@ fn plain(line: &[u8], at: usize, row: &mut Row<'_>) -> Option<()> {
 
 /// A field in quotes, or a bare `-`, with the space after it. Gives its content and where the next field starts.
 #[inline]
-fn quoted(line: &[u8], at: usize) -> Option<(&[u8], usize)> {
+fn quoted<'l>(line: &'l [u8], marks: &mut Marks<'_>, at: usize) -> Option<(&'l [u8], usize)> {
     match line.get(at..)? {
-        [b'"', rest @ ..] => {
-            let len = memchr(b'"', rest)?;
-            (rest.get(len + 1) == Some(&b' ')).then(|| (&rest[..len], at + len + 3))
+        [b'"', ..] => {
+            let end = marks.quote(at + 1)?;
+            (line.get(end + 1) == Some(&b' ')).then(|| (&line[at + 1..end], end + 2))
         }
         [b'-', b' ', ..] => Some((b"-", at + 2)),
         _ => None,
@@ -188,17 +190,17 @@ fn quoted(line: &[u8], at: usize) -> Option<(&[u8], usize)> {
 }
 
 /// Status, error code and the four numbers. Gives where the next field starts.
-fn numbers(line: &[u8], mut at: usize, row: &mut Row<'_>) -> Option<usize> {
+fn numbers(line: &[u8], marks: &mut Marks<'_>, mut at: usize, row: &mut Row<'_>) -> Option<usize> {
     for column in HTTP_STATUS..=TURN_AROUND_TIME {
-        let len = memchr(b' ', line.get(at..)?)?;
-        let value = &line[at..at + len];
+        let end = marks.space(at)?;
+        let value = &line[at..end];
         match column {
-            ERROR_CODE if value.is_empty() || memchr(b'"', value).is_some() => return None,
+            ERROR_CODE if value.is_empty() || marks.quote(at).is_some_and(|quote| quote < end) => return None,
             ERROR_CODE => set_text(row, column, value),
             HTTP_STATUS if value.len() != 3 && value != b"-" => return None,
             _ => set_number(row, column, value)?,
         }
-        at += len + 1;
+        at = end + 1;
     }
     Some(at)
 }
@@ -213,20 +215,22 @@ fn set_number(row: &mut Row<'_>, column: usize, value: &[u8]) -> Option<()> {
 
 /// The fields after the user agent: at least the version id, no quotes. What follows the last known one is extra, and
 /// may hold quotes only if no other end of the user agent fits.
-fn tail(line: &[u8], at: usize, row: &mut Row<'_>) -> Option<()> {
-    let mut rest = line.get(at..)?;
+fn tail(line: &[u8], marks: &mut Marks<'_>, at: usize, row: &mut Row<'_>) -> Option<()> {
+    let quote = memchr(b'"', line.get(at..)?).map_or(line.len(), |quote| at + quote);
+    let mut at = at;
     for column in VERSION_ID..=SOURCE_REGION {
-        let end = memchr(b' ', rest);
-        let value = &rest[..end.unwrap_or(rest.len())];
-        if value.is_empty() || memchr(b'"', value).is_some() {
+        let found = marks.space(at);
+        let end = found.unwrap_or(line.len());
+        if end == at || quote < end {
             return None;
         }
-        set_text(row, column, value);
-        match end {
-            Some(end) => rest = &rest[end + 1..],
+        set_text(row, column, &line[at..end]);
+        match found {
+            Some(end) => at = end + 1,
             None => return Some(()),
         }
     }
+    let rest = &line[at..];
     if hides_a_tail(rest) {
         return None;
     }
@@ -300,11 +304,12 @@ fn anchor(input: &[u8]) -> IResult<&[u8], ()> {
 
 /// Reads a line around numbers that stand from `uri_end` to `numbers_end`.
 fn around(line: &[u8], at: usize, uri_end: usize, numbers_end: usize, row: &mut Row<'_>) -> Result<(), Reject> {
-    if numbers(line, uri_end + 1, row).is_none() {
+    let mut marks = Marks::new(line);
+    if numbers(line, &mut marks, uri_end + 1, row).is_none() {
         return fail(uri_end + 1, "a number after the request URI has more than 64 bits");
     }
     let (referrer, user_agent, tail_at) = headers(line, numbers_end)?;
-    if tail(line, tail_at, row).is_none() {
+    if tail(line, &mut marks, tail_at, row).is_none() {
         return fail(tail_at, "the fields after the user agent cannot be told from it");
     }
     set_text(row, REQUEST_URI, unquote(&line[at..uri_end]));

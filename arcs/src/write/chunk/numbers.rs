@@ -54,9 +54,10 @@ impl Numbers {
     /// Adds the numbers of an array.
     pub(super) fn add<T: ArrowPrimitiveType>(&mut self, array: &PrimitiveArray<T>, number: impl Fn(T::Native) -> i64) {
         let values = array.values();
+        let (mut least, mut most) = self.page_bounds.unwrap_or((i64::MAX, i64::MIN));
         let mut add = |row: usize| {
             let number = number(values[row]);
-            self.page_bounds = Some(self.page_bounds.map_or((number, number), |(least, most)| (least.min(number), most.max(number))));
+            (least, most) = (least.min(number), most.max(number));
             match self.is_dictionary {
                 true => self.places.push(self.dictionary.place(number)),
                 false => self.numbers.push(number),
@@ -66,6 +67,7 @@ impl Numbers {
             Some(nulls) => nulls.valid_indices().for_each(&mut add),
             None => (0..array.len()).for_each(&mut add),
         }
+        self.page_bounds = (least <= most).then_some((least, most));
     }
 
     /// Whether the dictionary is worth it, as far as the page shows; if not, `numbers` are the page's.

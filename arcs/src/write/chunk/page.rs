@@ -18,8 +18,8 @@ use zstd::bulk::Compressor;
 use super::bits;
 
 thread_local! {
-    /// The thread's compressor, with its level: its memory is worth keeping.
-    static COMPRESSOR: RefCell<Option<(i32, Compressor<'static>)>> = const { RefCell::new(None) };
+    /// The thread's compressor, with its level and what it writes to: their memory is worth keeping.
+    static COMPRESSOR: RefCell<Option<(i32, Compressor<'static>, Vec<u8>)>> = const { RefCell::new(None) };
 }
 
 /// The rows of a page.
@@ -176,10 +176,13 @@ fn compressed(compression: Compression, bytes: &[u8]) -> Result<Bytes, ParquetEr
     let Compression::ZSTD(level) = compression else { return Ok(Bytes::copy_from_slice(bytes)) };
     let level = level.compression_level();
     COMPRESSOR.with_borrow_mut(|mine| {
-        let compressor = match mine {
-            Some((at, compressor)) if *at == level => compressor,
-            _ => &mut mine.insert((level, Compressor::new(level)?)).1,
+        let (_, compressor, scratch) = match mine {
+            Some(mine) if mine.0 == level => mine,
+            _ => mine.insert((level, Compressor::new(level)?, Vec::new())),
         };
-        Ok(compressor.compress(bytes)?.into())
+        scratch.clear();
+        scratch.reserve(zstd::zstd_safe::compress_bound(bytes.len()));
+        compressor.compress_to_buffer(bytes, scratch)?;
+        Ok(Bytes::copy_from_slice(scratch))
     })
 }

@@ -1,5 +1,6 @@
 //! The values of a column of texts.
 
+use arrow::array::builder::make_view;
 use arrow::array::{Array, GenericByteViewArray};
 use arrow::datatypes::ByteViewType;
 use bytes::Bytes;
@@ -11,12 +12,15 @@ use parquet::file::properties::BloomFilterProperties;
 use parquet::file::statistics::{Statistics, ValueStatistics};
 
 use super::bounds::{Bounds, cut_above, cut_below};
-use super::dictionary::{self, LENGTH_BYTES, push_plain};
+use super::dictionary::{self, Key, LENGTH_BYTES, push_plain};
 use super::page::{Facts, Pages, Rows, Summary};
 use super::{DICTIONARY_BYTES, PageValues, bits};
 
 /// Bytes of a text that statistics and the page index keep.
 const BOUND_BYTES: usize = 64;
+
+/// Values whose texts are fetched together.
+const AHEAD: usize = 32;
 
 /// Values in a page for each different one, on average, from which on a dictionary is worth it.
 const REPEATS_MIN: usize = 4;
@@ -68,30 +72,34 @@ impl Texts {
     where
         T::Native: AsRef<[u8]>,
     {
-        let views = array.views();
         if !self.is_dictionary {
             return self.add(array.iter().flatten().map(AsRef::as_ref));
         }
-        let mut last: Option<(u128, u32)> = None;
-        let mut add = |row: usize| {
-            let view = views[row];
-            let place = match last {
-                Some((known, place)) if known == view => place,
-                _ => self.dictionary.place(array.value(row).as_ref()),
-            };
-            last = Some((view, place));
-            self.places.push(place);
-        };
-        match array.nulls() {
-            Some(nulls) => nulls.valid_indices().for_each(&mut add),
-            None => (0..array.len()).for_each(&mut add),
+        let mut keys = [Key::default(); AHEAD];
+        let mut last = None;
+        let views = array.views();
+        for start in (0..array.len()).step_by(AHEAD) {
+            let rows = start..array.len().min(start + AHEAD);
+            // The texts have left the cache since they were read: they are fetched together, not one after the other.
+            for (key, row) in keys.iter_mut().zip(rows.clone()) {
+                *key = Key::of(views[row], array.value(row).as_ref());
+            }
+            for row in rows.filter(|row| array.is_valid(*row)) {
+                let view = views[row];
+                let place = match last {
+                    Some((known, place)) if known == view => place,
+                    _ => self.dictionary.place(keys[row - start], array.value(row).as_ref()),
+                };
+                last = Some((view, place));
+                self.places.push(place);
+            }
         }
     }
 
     /// Adds values.
     pub(super) fn add<'a>(&mut self, texts: impl Iterator<Item = &'a [u8]>) {
         if self.is_dictionary {
-            texts.for_each(|text| self.places.push(self.dictionary.place(text)));
+            texts.for_each(|text| self.places.push(self.dictionary.place(Key::of(make_view(text, 0, 0), text), text)));
             return;
         }
         for text in texts {

@@ -18,3 +18,4 @@ mod octets;
 pub mod parse;
 pub mod reject;
 mod streams;
+mod walk;

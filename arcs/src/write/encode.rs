@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::Write;
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use arrow::array::ArrayRef;
@@ -14,7 +15,7 @@ use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowColumnWriter, ArrowRow
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::ParquetError;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
-use parquet::schema::types::SchemaDescPtr;
+use parquet::schema::types::{ColumnPath, SchemaDescPtr};
 
 use crate::error::ArcsError;
 use crate::pool::{Failure, Tasks, Urgency, lock};
@@ -22,7 +23,8 @@ use crate::write::chunk::Chunk;
 use crate::write::stage::{FileSink, StagedFile};
 use crate::write::table::{Batch, TableSchema};
 
-/// Columns of a lane: small enough to balance, large enough that handing over costs nothing.
+/// Columns of a lane: small enough to balance, large enough that handing over costs nothing. A column without a
+/// dictionary is as much work as several with one, and has a lane to itself.
 const LANE_COLUMNS: usize = 3;
 
 /// Hands over a finished file.
@@ -41,7 +43,7 @@ pub(crate) struct Encoder {
 }
 
 struct Lane {
-    first_column: usize,
+    columns: Range<usize>,
     queue: VecDeque<Step>,
     is_running: bool,
     row_group: usize,
@@ -103,6 +105,20 @@ struct FileState {
     end: Option<(usize, Done)>,
 }
 
+/// The columns of each lane.
+fn lanes(schema: &TableSchema) -> Vec<Range<usize>> {
+    let fields = schema.schema.fields();
+    let is_heavy = |column: usize| !schema.properties.dictionary_enabled(&ColumnPath::from(fields[column].name().as_str()));
+    let mut lanes: Vec<Range<usize>> = Vec::new();
+    for column in 0..fields.len() {
+        match lanes.last_mut() {
+            Some(lane) if lane.len() < LANE_COLUMNS && !is_heavy(column) && !is_heavy(lane.start) => lane.end = column + 1,
+            _ => lanes.push(column..column + 1),
+        }
+    }
+    lanes
+}
+
 impl Encoder {
     /// Starts a file.
     pub(crate) fn start(
@@ -116,11 +132,11 @@ impl Encoder {
         let options = ArrowWriterOptions::new().with_properties(schema.properties.as_ref().clone()).with_skip_arrow_metadata(true);
         let writer = ArrowWriter::try_new_with_options(sink, schema.schema.clone(), options).map_err(fail)?;
         let (writer, factory) = writer.into_serialized_writer().map_err(fail)?;
-        let columns = schema.schema.fields().len();
         let descriptor = Arc::new(writer.schema_descr().clone());
-        let lane =
-            |first_column| Mutex::new(Lane { first_column, queue: VecDeque::new(), is_running: false, row_group: 0, writers: Vec::new() });
-        let lanes = (0..columns).step_by(LANE_COLUMNS).map(lane).collect();
+        let lane = |columns: Range<usize>| {
+            Mutex::new(Lane { columns, queue: VecDeque::new(), is_running: false, row_group: 0, writers: Vec::new() })
+        };
+        let lanes = lanes(schema).into_iter().map(lane).collect();
         let file = Mutex::new(FileState { writer: Some(writer), closed: BTreeMap::new(), appended: 0, end: None });
         Ok(Arc::new(Encoder { uri, tasks, failure, schema: schema.clone(), columns: descriptor, factory, lanes, file }))
     }
@@ -131,7 +147,8 @@ impl Encoder {
         let writers = self.factory.create_column_writers(row_group).map_err(fail)?;
         let mut writers = writers.into_iter().enumerate().map(|(column, writer)| self.column_writer(column, writer));
         for lane in 0..self.lanes.len() {
-            self.push(lane, Step::Open(writers.by_ref().take(LANE_COLUMNS).collect()));
+            let columns = lock(&self.lanes[lane]).columns.len();
+            self.push(lane, Step::Open(writers.by_ref().take(columns).collect()));
         }
         Ok(())
     }
@@ -184,7 +201,7 @@ impl Encoder {
                 state.is_running = false;
                 return;
             };
-            let (first_column, row_group) = (state.first_column, state.row_group);
+            let (first_column, row_group) = (state.columns.start, state.row_group);
             let writers = std::mem::take(&mut state.writers);
             drop(state);
             match self.step(step, first_column, row_group, writers) {

@@ -6,7 +6,8 @@ use std::borrow::Cow;
 use crate::columns::{Cell, Kind, Row, time_text};
 use crate::format::{Column, Grammar, Reject};
 use crate::header::Header;
-use crate::parse::{Found, Text, Visit, header_after, walk};
+use crate::parse::header_after;
+use crate::walk::{Found, Text, Visit, walk};
 
 /// How one record reads.
 #[derive(Clone, Debug)]

@@ -43,6 +43,10 @@ const SAMPLES_MAX: usize = 16;
 /// Bytes of such a start, decompressed.
 const SAMPLE_BYTES: u64 = 256 << 10;
 
+/// Text in flight for each thread, in bytes: enough that none waits, and so little that a block is encoded before it has
+/// left the processor's cache.
+const IN_FLIGHT_BYTES: usize = 8 << 20;
+
 /// What to convert.
 #[derive(Clone)]
 pub struct ConvertJob {
@@ -94,7 +98,7 @@ impl ConvertLimits {
             threads: threads.max(1),
             lines: LineLimits::default(),
             inflation: InflationLimit::default(),
-            in_flight_bytes: 32 << 20,
+            in_flight_bytes: (threads * IN_FLIGHT_BYTES).clamp(2 * IN_FLIGHT_BYTES, 4 * IN_FLIGHT_BYTES),
             partitions_open_max: 16,
             partitions_max: 20_000,
             spill_folder,

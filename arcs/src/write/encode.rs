@@ -141,11 +141,11 @@ impl Encoder {
         Ok(Arc::new(Encoder { uri, tasks, failure, schema: schema.clone(), columns: descriptor, factory, lanes, file }))
     }
 
-    /// Starts a row group.
-    pub(crate) fn open_row_group(self: &Arc<Self>, row_group: usize) -> Result<(), ArcsError> {
+    /// Starts a row group of about so many rows.
+    pub(crate) fn open_row_group(self: &Arc<Self>, row_group: usize, rows: u64) -> Result<(), ArcsError> {
         let fail = |source| ArcsError::Parquet { uri: self.uri.clone(), source };
         let writers = self.factory.create_column_writers(row_group).map_err(fail)?;
-        let mut writers = writers.into_iter().enumerate().map(|(column, writer)| self.column_writer(column, writer));
+        let mut writers = writers.into_iter().enumerate().map(|(column, writer)| self.column_writer(column, writer, rows));
         for lane in 0..self.lanes.len() {
             let columns = lock(&self.lanes[lane]).columns.len();
             self.push(lane, Step::Open(writers.by_ref().take(columns).collect()));
@@ -153,10 +153,10 @@ impl Encoder {
         Ok(())
     }
 
-    fn column_writer(&self, column: usize, writer: ArrowColumnWriter) -> ColumnWriter {
+    fn column_writer(&self, column: usize, writer: ArrowColumnWriter, rows: u64) -> ColumnWriter {
         let fields = self.schema.schema.fields();
         let is_flat = self.columns.num_columns() == fields.len();
-        let chunk = || Chunk::new(fields[column].data_type(), &self.columns.column(column), &self.schema.properties);
+        let chunk = || Chunk::new(fields[column].data_type(), &self.columns.column(column), &self.schema.properties, rows);
         match is_flat.then(chunk).flatten() {
             Some(chunk) => ColumnWriter::Own(Box::new(chunk)),
             None => ColumnWriter::Arrow(Box::new(writer)),

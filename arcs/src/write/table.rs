@@ -175,7 +175,8 @@ impl Table {
             }
         };
         if open.row_group_text_bytes == 0 {
-            open.encoder.open_row_group(open.row_groups)?;
+            let texts = options.row_group_text_bytes as u64 / facts.text_bytes.max(1) + 1;
+            open.encoder.open_row_group(open.row_groups, facts.rows * texts)?;
         }
         open.encoder.write(batch);
         open.facts.add(facts);

@@ -69,8 +69,8 @@ impl Values {
 }
 
 impl Chunk {
-    /// A chunk of a column of this type, or `None` for types and settings that are left to others.
-    pub(crate) fn new(kind: &DataType, column: &ColumnDescPtr, properties: &WriterProperties) -> Option<Chunk> {
+    /// A chunk of about so many rows of a column of this type, or `None` for types and settings that are left to others.
+    pub(crate) fn new(kind: &DataType, column: &ColumnDescPtr, properties: &WriterProperties, rows: u64) -> Option<Chunk> {
         let path = column.path();
         let has_dictionary = properties.dictionary_enabled(path);
         let compression = properties.compression(path);
@@ -79,7 +79,7 @@ impl Chunk {
         }
         let bloom = properties.bloom_filter_properties(path);
         let values = match kind {
-            DataType::Utf8 | DataType::Binary => Values::Texts(Box::new(Texts::new(has_dictionary, bloom))),
+            DataType::Utf8 | DataType::Binary => Values::Texts(Box::new(Texts::new(has_dictionary, bloom, rows))),
             DataType::Int32 | DataType::Date32 if bloom.is_none() => Values::Numbers(Box::new(Numbers::new(32, has_dictionary))),
             DataType::Int64 | DataType::Timestamp(TimeUnit::Microsecond, _) if bloom.is_none() => {
                 Values::Numbers(Box::new(Numbers::new(64, has_dictionary)))

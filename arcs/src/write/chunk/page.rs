@@ -15,7 +15,11 @@ use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::ColumnDescPtr;
 use zstd::bulk::Compressor;
 
-use super::bits;
+use super::{PAGE_ROWS, bits};
+
+/// Bytes that what stands before the values of a page takes at most: its length, and a bit a row with a byte for every
+/// 63 of these bytes.
+pub(super) const LEVELS_BYTES: usize = 64 + PAGE_ROWS / 8 + PAGE_ROWS / (8 * 63);
 
 thread_local! {
     /// The thread's compressor, with its level and what it writes to: their memory is worth keeping.
@@ -92,18 +96,37 @@ impl Pages {
 
     /// Adds a data page.
     pub(super) fn add(&mut self, rows: Rows<'_>, encoding: Encoding, values: &[u8], facts: Facts) -> Result<(), ParquetError> {
+        let mut body = std::mem::take(&mut self.body);
+        body.clear();
+        bits::levels(rows.valid, rows.count, rows.nulls, &mut body);
+        body.extend_from_slice(values);
+        self.add_body(rows, encoding, &body, facts)?;
+        self.body = body;
+        Ok(())
+    }
+
+    /// Adds a data page whose values stand after [`LEVELS_BYTES`] free bytes, which are used for what comes before them.
+    pub(super) fn add_in_place(&mut self, rows: Rows<'_>, encoding: Encoding, values: &mut [u8], facts: Facts) -> Result<(), ParquetError> {
         self.body.clear();
         bits::levels(rows.valid, rows.count, rows.nulls, &mut self.body);
-        self.body.extend_from_slice(values);
+        let Some(start) = LEVELS_BYTES.checked_sub(self.body.len()) else {
+            let values = values[LEVELS_BYTES..].to_vec();
+            return self.add(rows, encoding, &values, facts);
+        };
+        values[start..LEVELS_BYTES].copy_from_slice(&self.body);
+        self.add_body(rows, encoding, &values[start..], facts)
+    }
+
+    fn add_body(&mut self, rows: Rows<'_>, encoding: Encoding, body: &[u8], facts: Facts) -> Result<(), ParquetError> {
         let page = Page::DataPage {
-            buf: compressed(self.compression, &self.body)?,
+            buf: compressed(self.compression, body)?,
             num_values: rows.count as u32,
             encoding,
             def_level_encoding: Encoding::RLE,
             rep_level_encoding: Encoding::RLE,
             statistics: None,
         };
-        let spec = SerializedPageWriter::new(&mut self.written).write_page(CompressedPage::new(page, self.body.len()))?;
+        let spec = SerializedPageWriter::new(&mut self.written).write_page(CompressedPage::new(page, body.len()))?;
         self.uncompressed += spec.uncompressed_size;
         self.offsets.append_row_count(rows.count as i64);
         self.offsets.append_offset_and_size(spec.offset as i64, spec.compressed_size as i32);
@@ -144,7 +167,10 @@ impl Pages {
         }
         let mut bytes = first.into_inner()?;
         let before = bytes.len() as i64;
-        bytes.extend_from_slice(&data);
+        match bytes.is_empty() {
+            true => bytes = data,
+            false => bytes.extend_from_slice(&data),
+        }
         let mut offset_index = self.offsets.build();
         offset_index.page_locations.iter_mut().for_each(|location| location.offset += before);
         let metadata = ColumnChunkMetaData::builder(self.column)

@@ -23,7 +23,8 @@ fn round_trip(kind: DataType, arrays: &[ArrayRef]) -> (ArrayRef, Arc<ParquetMeta
         .set_column_bloom_filter_enabled("a".into(), kind == DataType::Utf8)
         .build();
     let descriptor = ArrowSchemaConverter::new().convert(&schema).unwrap();
-    let mut chunk = Chunk::new(&kind, &descriptor.column(0), &properties).unwrap();
+    let rows = arrays.iter().map(|array| array.len() as u64).sum();
+    let mut chunk = Chunk::new(&kind, &descriptor.column(0), &properties, rows).unwrap();
     arrays.iter().for_each(|array| chunk.write(array).unwrap());
     let (bytes, closed) = chunk.close().unwrap();
     let mut file = SerializedFileWriter::new(Vec::new(), descriptor.root_schema_ptr(), Arc::new(properties)).unwrap();
@@ -135,7 +136,7 @@ fn a_dictionary_is_bounded_whatever_comes_after_the_first_page() {
 fn other_types_are_left_to_others() {
     let schema = Schema::new(vec![Field::new("a", DataType::Float64, true)]);
     let descriptor = ArrowSchemaConverter::new().convert(&schema).unwrap();
-    assert!(Chunk::new(&DataType::Float64, &descriptor.column(0), &WriterProperties::new()).is_none());
+    assert!(Chunk::new(&DataType::Float64, &descriptor.column(0), &WriterProperties::new(), 1).is_none());
 }
 
 proptest! {

@@ -13,7 +13,7 @@ use parquet::file::statistics::{Statistics, ValueStatistics};
 
 use super::bounds::{Bounds, cut_above, cut_below};
 use super::dictionary::{self, Key, LENGTH_BYTES, push_plain};
-use super::page::{Facts, Pages, Rows, Summary};
+use super::page::{Facts, LEVELS_BYTES, Pages, Rows, Summary};
 use super::{DICTIONARY_BYTES, PageValues, bits};
 
 /// Bytes of a text that statistics and the page index keep.
@@ -37,7 +37,7 @@ pub(super) struct Texts {
     /// The page of each entry of the dictionary that it was last seen in.
     seen: Vec<u32>,
     page: u32,
-    /// The page's values where there is no dictionary: length, then bytes.
+    /// The page's values where there is no dictionary: length, then bytes; before them room for the levels.
     plain: Vec<u8>,
     /// How many.
     count: usize,
@@ -48,9 +48,12 @@ pub(super) struct Texts {
 }
 
 impl Texts {
-    /// With a dictionary, if it is worth it, and a Bloom filter, if there are properties of one.
-    pub(super) fn new(has_dictionary: bool, bloom: Option<&BloomFilterProperties>) -> Texts {
-        let filter = |bloom: &BloomFilterProperties| Some((Sbbf::new_with_ndv_fpp(bloom.ndv(), bloom.fpp()).ok()?, bloom.fpp()));
+    /// With a dictionary, if it is worth it, and a Bloom filter for about so many rows, if there are properties of one.
+    pub(super) fn new(has_dictionary: bool, bloom: Option<&BloomFilterProperties>, rows: u64) -> Texts {
+        let filter = |bloom: &BloomFilterProperties| {
+            let values = bloom.ndv().min(rows);
+            Some((Sbbf::new_with_ndv_fpp(values, bloom.fpp()).ok()?, bloom.fpp()))
+        };
         Texts {
             dictionary: dictionary::Texts::default(),
             is_dictionary: has_dictionary,
@@ -58,7 +61,7 @@ impl Texts {
             places: Vec::new(),
             seen: Vec::new(),
             page: 0,
-            plain: Vec::new(),
+            plain: vec![0; LEVELS_BYTES],
             count: 0,
             page_bounds: Bounds::default(),
             bounds: Bounds::default(),
@@ -97,18 +100,19 @@ impl Texts {
     }
 
     /// Adds values.
-    pub(super) fn add<'a>(&mut self, texts: impl Iterator<Item = &'a [u8]>) {
+    pub(super) fn add<'a>(&mut self, texts: impl Iterator<Item = &'a [u8]> + Clone) {
         if self.is_dictionary {
             texts.for_each(|text| self.places.push(self.dictionary.place(Key::of(make_view(text, 0, 0), text), text)));
             return;
         }
-        for text in texts {
+        for text in texts.clone() {
             push_plain(text, &mut self.plain);
             self.page_bounds.add(text);
             self.count += 1;
-            if let Some((filter, _)) = &mut self.bloom_filter {
-                filter.insert(text);
-            }
+        }
+        // Apart from the rest, so that the places in the filter, which are far from each other, are fetched together.
+        if let Some((filter, _)) = &mut self.bloom_filter {
+            texts.for_each(|text| filter.insert(text));
         }
     }
 
@@ -146,28 +150,34 @@ impl Texts {
 
     /// Ends a page whose values stand for themselves. Where all are of one length, lengths are stored apart.
     fn end_plain_page(&mut self, pages: &mut Pages, rows: Rows<'_>) -> Result<(), ParquetError> {
-        let facts = self.facts(self.plain.len() - self.count * LENGTH_BYTES);
+        let facts = self.facts(self.values().len() - self.count * LENGTH_BYTES);
         match self.one_length() {
             Some(len) if self.count > 1 => {
                 self.scratch.clear();
                 bits::differences(&vec![len as i64; self.count], i32::BITS, &mut self.scratch);
-                self.plain.chunks(LENGTH_BYTES + len).for_each(|text| self.scratch.extend_from_slice(&text[LENGTH_BYTES..]));
+                let texts = self.plain[LEVELS_BYTES..].chunks(LENGTH_BYTES + len).map(|text| &text[LENGTH_BYTES..]);
+                texts.for_each(|text| self.scratch.extend_from_slice(text));
                 pages.add(rows, Encoding::DELTA_LENGTH_BYTE_ARRAY, &self.scratch, facts)?;
             }
-            _ => pages.add(rows, Encoding::PLAIN, &self.plain, facts)?,
+            _ => pages.add_in_place(rows, Encoding::PLAIN, &mut self.plain, facts)?,
         }
         self.is_decided = true;
-        self.plain.clear();
+        self.plain.truncate(LEVELS_BYTES);
         self.count = 0;
         Ok(())
     }
 
+    /// The page's values where there is no dictionary.
+    fn values(&self) -> &[u8] {
+        &self.plain[LEVELS_BYTES..]
+    }
+
     /// The length of all values of the page, if they have the same.
     fn one_length(&self) -> Option<usize> {
-        let length: [u8; LENGTH_BYTES] = *self.plain.first_chunk()?;
+        let length: [u8; LENGTH_BYTES] = *self.values().first_chunk()?;
         let len = u32::from_le_bytes(length) as usize;
-        let is_same = self.plain.len() == self.count * (LENGTH_BYTES + len);
-        (is_same && self.plain.chunks(LENGTH_BYTES + len).all(|text| text.starts_with(&length))).then_some(len)
+        let is_same = self.values().len() == self.count * (LENGTH_BYTES + len);
+        (is_same && self.values().chunks(LENGTH_BYTES + len).all(|text| text.starts_with(&length))).then_some(len)
     }
 
     fn facts(&mut self, text_bytes: usize) -> Facts {
@@ -211,7 +221,7 @@ impl Texts {
 impl PageValues for Texts {
     /// With a dictionary, its bytes: a page ends where it is full, so that no page's values can make it grow without bound.
     fn page_bytes(&self) -> usize {
-        if self.is_dictionary { self.dictionary.plain().len() } else { self.plain.len() }
+        if self.is_dictionary { self.dictionary.plain().len() } else { self.values().len() }
     }
 
     fn end_page(&mut self, pages: &mut Pages, rows: Rows<'_>) -> Result<(), ParquetError> {

@@ -68,6 +68,9 @@ const KEYS: [(&str, usize); 30] = [
 /// Pairs of a line that are looked at; more are a reject.
 const PAIRS_MAX: usize = 10_000;
 
+/// Pairs among which equal keys are found by looking at all.
+const PAIRS_FEW: usize = 32;
+
 #[derive(Debug)]
 struct Logfmt {
     defaults: app::Defaults,
@@ -108,7 +111,10 @@ impl Grammar for Logfmt {
             return Err(Reject::new(0, "no key=value pair is on the line"));
         }
         if !others.is_empty() {
-            row.owned(app::FIELDS, &object(&others));
+            match others.len() {
+                ..=PAIRS_FEW => row.write(app::FIELDS, |out| write_object(&others, out)),
+                _ => row.owned(app::FIELDS, &object(&others)),
+            }
         }
         self.defaults.fill(row);
         Ok(shape)
@@ -206,6 +212,42 @@ fn micros(text: &[u8], zone: Zone) -> Option<i64> {
     })
 }
 
+/// Adds a few pairs as a JSON object, keys in the order in which they first came.
+fn write_object(pairs: &[Pair<'_>], out: &mut String) {
+    let from = out.len();
+    for (n, (key, value)) in pairs.iter().enumerate() {
+        if pairs[..n].iter().any(|(before, _)| before == key) {
+            continue;
+        }
+        app::name_of(out, from, &text(key));
+        let mut more = pairs[n + 1..].iter().filter(|(after, _)| after == key).peekable();
+        if more.peek().is_none() {
+            write_value(value, out);
+            continue;
+        }
+        out.push('[');
+        write_value(value, out);
+        for (_, value) in more {
+            out.push(',');
+            write_value(value, out);
+        }
+        out.push(']');
+    }
+    app::close(out, from);
+}
+
+fn write_value(value: &Option<Cow<'_, [u8]>>, out: &mut String) {
+    match value {
+        Some(value) => app::string(out, &text(value)),
+        None => out.push_str("true"),
+    }
+}
+
+/// The text that bytes are; nearly all are text as they stand.
+fn text(bytes: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
+}
+
 /// Pairs as a JSON object, keys in the order in which they first came.
 fn object(pairs: &[Pair<'_>]) -> String {
     let quoted = |text: &[u8]| serde_json::to_string(&String::from_utf8_lossy(text)).unwrap_or_default();
@@ -234,6 +276,7 @@ mod tests {
     use super::*;
     use crate::format::{Outcome, compile as compile_format, explain};
     use expect_test::{Expect, expect};
+    use proptest::prelude::*;
 
     fn check(line: &str, expected: Expect) {
         let grammar = compile_format(&serde_json::json!({"name": "logfmt", "timezone": "Europe/Berlin"})).unwrap();
@@ -301,6 +344,19 @@ mod tests {
             fingerprint: -5199007179845572619
         "#]],
         );
+    }
+
+    proptest! {
+        #[test]
+        fn few_pairs_and_many_make_the_same_object(pairs in proptest::collection::vec(("[ab\"é]{1,2}", proptest::option::of("[a\u{1}\"\\\\é]{0,3}")), 0..9)) {
+            let bytes = |(key, value): &'_ (String, Option<String>)| (key.clone().into_bytes(), value.clone().map(String::into_bytes));
+            let owned: Vec<_> = pairs.iter().map(bytes).collect();
+            let pairs: Vec<Pair<'_>> = owned.iter().map(|(key, value)| (key.as_slice(), value.as_deref().map(Cow::Borrowed))).collect();
+            let mut few = "before".to_owned();
+            write_object(&pairs, &mut few);
+            let many = if pairs.is_empty() { String::new() } else { object(&pairs) };
+            prop_assert_eq!(few, format!("before{many}"));
+        }
     }
 
     #[test]

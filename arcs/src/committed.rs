@@ -2,6 +2,7 @@
 //! them. Objects and footers flow in, a table flows out. Keys of the folders (`dt=2023-07-17`) become columns.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
@@ -18,6 +19,7 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::union::UnionExec;
 use manifests::{Dataset, Lot, Manifest, ManifestObject, ManifestsError, NamedType, Stores};
 use object_store::{ObjectMeta, ObjectStore};
 use serde_json::Value;
@@ -56,6 +58,13 @@ impl<'a> LotFiles<'a> {
 pub struct CommittedFiles {
     url: ObjectStoreUrl,
     schema: TableSchema,
+    groups: Vec<Group>,
+}
+
+/// Files that have the same columns in their folders. There are several groups where a column became a folder, or was one.
+#[derive(Debug)]
+struct Group {
+    schema: TableSchema,
     files: Vec<PartitionedFile>,
 }
 
@@ -80,18 +89,37 @@ impl CommittedFiles {
         let keys = partition_keys(dataset, &objects);
         let metas: Result<Vec<ObjectMeta>, ManifestsError> = objects.iter().map(|object| meta(stores, object)).collect();
         let metas = metas.map_err(external)?;
-        let schema = schema_of(state, &store, &lots, &metas, &keys).await?;
+        let (fields, moved) = schema_of(state, &store, &lots, &metas, &keys).await?;
         let types = partition_types(state, &store, &metas, &keys).await?;
-        let values: Vec<Vec<ScalarValue>> = keys.iter().map(|key| values(dataset, key, &objects, &types)).collect();
+        let kind = |key: &str| {
+            let name = types.get(key).and_then(Value::as_str);
+            let said = name.and_then(|name| PARTITION_KINDS.iter().find(|kind| kind.0 == name)).map(|kind| &kind.1);
+            said.or_else(|| moved.iter().find(|field| field.name() == key).map(Field::data_type))
+        };
+        let values: Vec<Vec<ScalarValue>> = keys.iter().map(|key| values(dataset, key, &objects, kind(key))).collect();
         let column = |(key, values): (&String, &Vec<ScalarValue>)| {
             let kind = values.first().map_or(DataType::Utf8, ScalarValue::data_type);
             Arc::new(Field::new(key, kind, true))
         };
         let columns: Vec<FieldRef> = keys.iter().zip(&values).map(column).collect();
-        let of_file = |at: usize| values.iter().map(|values| values[at].clone()).collect();
-        let file = |(at, meta)| PartitionedFile::new_from_meta(meta).with_partition_values(of_file(at));
-        let files = metas.into_iter().enumerate().map(file).collect();
-        Ok(Some(CommittedFiles { url, schema: TableSchema::builder(schema).with_table_partition_cols(columns).build(), files }))
+        let mut files: BTreeMap<Vec<bool>, Vec<PartitionedFile>> = BTreeMap::new();
+        for (at, meta) in metas.into_iter().enumerate() {
+            let has_folder = |key: &str| keys_of(dataset, &objects[at].uri).any(|(folder, _)| folder == key);
+            let in_folder: Vec<bool> = keys.iter().map(|key| moved.iter().all(|field| field.name() != key) || has_folder(key)).collect();
+            let own = in_folder.iter().zip(&values).filter(|(in_folder, _)| **in_folder).map(|(_, values)| values[at].clone());
+            let file = PartitionedFile::new_from_meta(meta).with_partition_values(own.collect());
+            files.entry(in_folder).or_default().push(file);
+        }
+        let group = |(in_folder, files): (Vec<bool>, Vec<PartitionedFile>)| {
+            let (folders, others): (Vec<_>, Vec<_>) = columns.iter().zip(in_folder).partition(|(_, in_folder)| *in_folder);
+            let others = others.into_iter().map(|(column, _)| column.clone());
+            let schema = Arc::new(Schema::new(fields.iter().cloned().chain(others).collect::<Vec<_>>()));
+            let folders: Vec<FieldRef> = folders.into_iter().map(|(column, _)| column.clone()).collect();
+            Group { schema: TableSchema::builder(schema).with_table_partition_cols(folders).build(), files }
+        };
+        let groups = files.into_iter().map(group).collect();
+        let schema = TableSchema::builder(Arc::new(Schema::new(fields))).with_table_partition_cols(columns.clone()).build();
+        Ok(Some(CommittedFiles { url, schema, groups }))
     }
 
     /// Whether a column is a partition folder.
@@ -102,18 +130,19 @@ impl CommittedFiles {
     /// The same columns and no rows.
     #[must_use]
     pub fn without_rows(self) -> CommittedFiles {
-        CommittedFiles { files: Vec::new(), ..self }
+        CommittedFiles { groups: Vec::new(), ..self }
     }
 }
 
-/// The columns of all lots: those of the newest first, then what only earlier ones have. `files` are those of the lots.
+/// The columns of all lots: those of the newest first, then what only earlier ones have; apart from them those that are
+/// folders of other files. `files` are those of the lots.
 async fn schema_of(
     state: &dyn Session,
     store: &Arc<dyn ObjectStore>,
     lots: &[LotFiles<'_>],
     files: &[ObjectMeta],
     keys: &[String],
-) -> Result<SchemaRef, DataFusionError> {
+) -> Result<(Vec<FieldRef>, Vec<Field>), DataFusionError> {
     let (mut all, mut end) = (Union::default(), files.len());
     for lot in lots.iter().rev() {
         let own = &files[end - lot.files.len()..end];
@@ -128,7 +157,7 @@ async fn schema_of(
             }
         }
     }
-    all.finish(keys)
+    Ok(all.finish(keys))
 }
 
 /// The columns of files, as they come together.
@@ -159,23 +188,18 @@ impl Union {
         Ok(())
     }
 
-    /// The columns without those that are partition folders. Of these only the lot may be a column of other files: their
-    /// names say it as well.
-    fn finish(self, keys: &[String]) -> Result<SchemaRef, DataFusionError> {
-        let is_key = |name: &str| keys.iter().any(|key| key == name);
-        if let Some((field, uri)) = self.fields.iter().find(|(field, _)| is_key(field.name()) && field.name() != LOT) {
-            let name = field.name();
-            return Err(DataFusionError::Plan(format!(
-                "`{name}` is a column of {uri} and a partition folder of other files; `arc replay` makes the older lots anew"
-            )));
-        }
-        let fields = self.fields.into_iter().map(|(field, _)| field).filter(|field| !is_key(field.name()));
+    /// The columns without those that are folders of other files, and these, but for the lot: the files' names say it as
+    /// well.
+    fn finish(self, keys: &[String]) -> (Vec<FieldRef>, Vec<Field>) {
+        let fields = self.fields.into_iter().map(|(field, _)| field);
+        let (moved, fields): (Vec<_>, Vec<_>) = fields.partition(|field| keys.iter().any(|key| key == field.name()));
         let view = |field: Field| match field.data_type() {
             DataType::Utf8 => field.with_data_type(DataType::Utf8View),
             DataType::Binary => field.with_data_type(DataType::BinaryView),
             _ => field,
         };
-        Ok(Arc::new(Schema::new(fields.map(view).collect::<Vec<_>>())))
+        let moved = moved.into_iter().filter(|field| field.name() != LOT).collect();
+        (fields.into_iter().map(view).map(Arc::new).collect(), moved)
     }
 }
 
@@ -262,8 +286,8 @@ async fn partition_types(
     Ok(types.unwrap_or(Value::Null))
 }
 
-/// The values of a folder's key, a file each: of the type that `types` says, or text where one does not fit it.
-fn values(dataset: &Dataset, key: &str, objects: &[&ManifestObject], types: &Value) -> Vec<ScalarValue> {
+/// The values of a folder's key, a file each: of this type, or text where one does not fit it.
+fn values(dataset: &Dataset, key: &str, objects: &[&ManifestObject], kind: Option<&DataType>) -> Vec<ScalarValue> {
     let shown = |object: &&ManifestObject| {
         let folder = keys_of(dataset, &object.uri).find(|(name, _)| *name == key).map(|(_, value)| value);
         let value = folder.or_else(|| (key == LOT).then(|| lot_of(&object.uri)).flatten()).and_then(unescape);
@@ -277,8 +301,6 @@ fn values(dataset: &Dataset, key: &str, objects: &[&ManifestObject], types: &Val
         };
         shown.iter().map(read).collect()
     };
-    let name = types.get(key).and_then(Value::as_str);
-    let kind = name.and_then(|name| PARTITION_KINDS.iter().find(|kind| kind.0 == name)).map(|kind| &kind.1);
     let typed = kind.and_then(|kind| typed(kind).ok());
     typed.unwrap_or_else(|| shown.into_iter().map(ScalarValue::Utf8).collect())
 }
@@ -300,17 +322,26 @@ impl TableProvider for CommittedFiles {
         _filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
-        if self.files.is_empty() {
-            return Ok(Arc::new(EmptyExec::new(project_schema(&self.schema(), projection)?)));
+        let all = self.schema();
+        let wanted: Vec<usize> = projection.cloned().unwrap_or_else(|| (0..all.fields().len()).collect());
+        let mut plans: Vec<Arc<dyn ExecutionPlan>> = Vec::new();
+        for group in &self.groups {
+            let own = group.schema.table_schema();
+            let places: Result<Vec<usize>, _> = wanted.iter().map(|column| own.index_of(all.field(*column).name())).collect();
+            let source = ParquetSource::new(group.schema.clone()).with_enable_page_index(true);
+            let files = FileGroup::new(group.files.clone()).split_files(state.config().target_partitions());
+            let config = FileScanConfigBuilder::new(self.url.clone(), Arc::new(source))
+                .with_file_groups(files)
+                .with_projection_indices(Some(places?))?
+                .with_limit(limit)
+                .build();
+            plans.push(DataSourceExec::from_data_source(config));
         }
-        let source = ParquetSource::new(self.schema.clone()).with_enable_page_index(true);
-        let groups = FileGroup::new(self.files.clone()).split_files(state.config().target_partitions());
-        let config = FileScanConfigBuilder::new(self.url.clone(), Arc::new(source))
-            .with_file_groups(groups)
-            .with_projection_indices(projection.cloned())?
-            .with_limit(limit)
-            .build();
-        Ok(DataSourceExec::from_data_source(config))
+        match plans.len() {
+            0 => Ok(Arc::new(EmptyExec::new(project_schema(&all, projection)?))),
+            1 => Ok(plans.remove(0)),
+            _ => UnionExec::try_new(plans),
+        }
     }
 
     /// The optimizer hands filters to the files itself, for pruning; they are applied again above.
@@ -359,8 +390,8 @@ mod tests {
         expect_test::expect![[r#"Error during planning: column `flag` is boolean in file:///new.parquet and bigint in file:///old.parquet, and no type takes both; make the older lots anew with `arc replay`, or give the changed data a dataset version of its own"#]].assert_eq(&error.strip_backtrace());
         assert_eq!(lot_of("file:///a/20230717PT5M250-00001.parquet"), Some("20230717PT5M250"));
         assert_eq!(lot_of("file:///a/b-c.parquet"), None);
-        let error = Union { fields: all.fields, last: None }.finish(&["flag".to_owned()]).unwrap_err().to_string();
-        assert!(error.contains("`flag` is a column of file:///new.parquet and a partition folder"), "{error}");
+        let (fields, moved) = Union { fields: all.fields, last: None }.finish(&["flag".to_owned()]);
+        assert_eq!((fields.len(), moved.len()), (0, 1));
     }
 
     #[test]

@@ -112,3 +112,25 @@ fn a_partition_that_is_added() {
         json!([{"lot": "20260206PT5M120", "hour": null, "n": 1}, {"lot": "20260206PT5M121", "hour": "10", "n": 2}])
     );
 }
+
+#[test]
+fn a_column_that_becomes_a_partition_and_a_column_again() {
+    let lake = Lake::new();
+    let workload =
+        |partitions: Value| json!({"format": {"name": "json", "columns": {"n": "int", "s": "string"}}, "partitions": partitions});
+    let log = |minute: u32, n: u32| format!("{{\"time\":\"2026-02-06T10:{minute:02}:01Z\",\"n\":{n},\"s\":\"x {n}\"}}\n");
+    lake.convert(1, &log(1, 1), workload(json!(["dt"])));
+    lake.convert(6, &(log(6, 2) + &log(7, 3)), workload(json!(["dt", "n"])));
+    let all = json!([{"n": 1, "s": "x 1"}, {"n": 2, "s": "x 2"}, {"n": 3, "s": "x 3"}]);
+    assert_eq!(lake.query("SELECT n, s FROM events ORDER BY n"), all);
+    assert_eq!(lake.query("SELECT s, n FROM events WHERE n < 3 AND n > 1"), json!([{"s": "x 2", "n": 2}]));
+    lake.convert(11, &log(11, 4), workload(json!(["dt", "s"])));
+    assert_eq!(
+        lake.query("SELECT sum(n) AS n, max(s) AS s, count(DISTINCT dt) AS days FROM events"),
+        json!([{"n": 10, "s": "x 4", "days": 1}])
+    );
+    lake.convert(16, &log(16, 5), workload(json!(["dt"])));
+    assert_eq!(lake.query("SELECT n, s FROM events WHERE n >= 3 ORDER BY n").as_array().map(Vec::len), Some(3));
+    let audit = lake.arc(&["audit", "-q"]);
+    assert_eq!(audit.code, Some(0), "{audit:?}");
+}

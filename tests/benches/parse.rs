@@ -34,7 +34,7 @@ struct Sample {
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let mut real = real_samples();
-    println!("{:<18} {:>9} {:>9} {:>9} {:>8}  {}", "format", "read MB/s", "arrays", "B a row", "rejects", "text");
+    println!("{:<18} {:>9} {:>9} {:>9} {:>8}  text", "format", "read MB/s", "arrays", "B a row", "rejects");
     for format in FORMATS.iter().filter(|format| wanted.is_empty() || wanted.iter().any(|name| name == format.name)) {
         let (samples, text) = match real.remove(format.name) {
             Some(samples) => (samples, "real logs"),

@@ -71,7 +71,7 @@ pub(super) fn whole(digits: &[u8]) -> Option<i64> {
     match digits.len() {
         0 => None,
         // So few that they cannot be too many, which then need not be asked of each.
-        ..=18 => {
+        1..=18 => {
             let (value, is_number) = digits.iter().fold((0i64, true), |(value, is_number), byte| {
                 let digit = byte.wrapping_sub(b'0');
                 (value.wrapping_mul(10).wrapping_add(i64::from(digit)), is_number & (digit < 10))

@@ -92,11 +92,6 @@ impl ManifestsError {
         }
     }
 
-    /// Whether the object asked for is not there.
-    pub fn is_not_found(&self) -> bool {
-        matches!(self, ManifestsError::Store { source: object_store::Error::NotFound { .. }, .. })
-    }
-
     pub(crate) fn store(action: &'static str, path: impl ToString, source: object_store::Error) -> Self {
         ManifestsError::Store { action, path: path.to_string(), source }
     }

@@ -5,7 +5,7 @@
 //! are absolute and raw (`file:///…/`).
 
 use boundary::BoundarySpec;
-use manifests::{ArcSpec, Dataset, LotUnit, MAIN_ROLE};
+use manifests::{ArcSpec, Dataset, LotUnit};
 use serde_json::Value;
 
 /// Where a project lives.
@@ -112,11 +112,5 @@ impl Project {
     /// The arc of this name.
     pub fn arc(&self, name: &str) -> Option<&ArcSpec> {
         self.arcs.iter().find(|arc| arc.id.arc == name)
-    }
-
-    /// The arc whose main sink is `dataset`.
-    pub fn arc_of(&self, dataset: &Dataset) -> Option<&ArcSpec> {
-        let is_main = |arc: &&ArcSpec| arc.sinks.iter().any(|sink| sink.role == MAIN_ROLE && sink.dataset == *dataset);
-        self.arcs.iter().find(is_main)
     }
 }

@@ -38,6 +38,9 @@ const LOGS_MAX: usize = 5;
 
 const ROUNDS: usize = 5;
 
+/// A difference of two runs that says nothing.
+const NOISE: Duration = Duration::from_millis(5);
+
 /// Bytes of a block and of a page.
 const BLOCK_BYTES: usize = 1 << 20;
 
@@ -116,8 +119,11 @@ struct Table {
 impl Table {
     fn line(&self, stage: &str, ours: Duration, library: &str, theirs: Duration) {
         let million = |time: Duration| time.as_secs_f64() * 1e6 / self.lines as f64;
-        let speed = self.bytes as f64 / 1e6 / ours.as_secs_f64();
-        print!("{stage:<14} {:>8.3} {speed:>8.0}", million(ours));
+        let speed = match ours < NOISE {
+            true => "-".to_owned(),
+            false => format!("{:.0}", self.bytes as f64 / 1e6 / ours.as_secs_f64()),
+        };
+        print!("{stage:<14} {:>8.3} {speed:>8}", million(ours));
         match library {
             "" => println!(),
             _ => println!("   {library:<30} {:>8.3} {:>6.2}", million(theirs), ours.as_secs_f64() / theirs.as_secs_f64()),

@@ -9,12 +9,14 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use regex_automata::dfa::onepass;
 use regex_automata::hybrid::dfa::{Cache, DFA};
 use regex_automata::meta::{self, Regex};
 use regex_automata::nfa::thompson;
 use regex_automata::{Anchored, Input};
 use regex_syntax::hir::Hir;
 
+use super::forced::{Forced, Groups};
 use super::json_text::ObjectText;
 use super::names::{Names, snake};
 use super::typed::{TIME_FORMAT_OPTION, TIME_ZONE_OPTION, TYPES, TimeFormat, Type};
@@ -62,6 +64,9 @@ const COMPILED_BYTES_MAX: usize = 4 << 20;
 
 /// Bytes that a search may keep of what it has found out about a pattern.
 const CACHE_BYTES_MAX: usize = 4 << 20;
+
+/// Bytes of an automaton that finds all groups in one go: what the engine allows.
+const ONE_PASS_BYTES_MAX: usize = 1 << 20;
 
 /// Groups within groups.
 const NESTING_MAX: u32 = 100;
@@ -111,6 +116,8 @@ pub(super) struct Group {
 #[derive(Debug)]
 pub(super) struct Captures {
     regex: Regex,
+    /// The same in parts, where it can be taken apart.
+    forced: Option<Forced>,
     start: Option<Regex>,
     reach: Option<Reach>,
     columns: Vec<Column>,
@@ -158,7 +165,8 @@ impl Captures {
         let types = types(options, &groups)?;
         let is_text = |n: usize| types[n].kind == Kind::Text;
         let is_application = shown.iter().enumerate().any(|(n, name)| matches!(snake(name).as_str(), "level" | "message") && is_text(n));
-        let mut captures = Captures { regex, start, reach, columns: Vec::new(), takes: Vec::new(), zone, is_application };
+        let forced = if is_one_pass(&hir) { None } else { Forced::new(&hir, |part| build(part, PATTERN).ok()) };
+        let mut captures = Captures { regex, forced, start, reach, columns: Vec::new(), takes: Vec::new(), zone, is_application };
         captures.add(&groups, types, options);
         Ok(captures)
     }
@@ -197,6 +205,22 @@ impl Captures {
             };
             self.takes.push(Take { group: *group, column, how });
         }
+    }
+
+    /// Where the groups of the pattern are in a record, and where it ends there.
+    fn find(&self, record: &[u8]) -> Option<(Groups, usize)> {
+        let groups = self.regex.captures_len();
+        let found = match &self.forced {
+            Some(forced) => forced.find(record, groups)?,
+            None => {
+                let mut found = self.regex.create_captures();
+                self.regex.search_captures(&Input::new(record).anchored(Anchored::Yes), &mut found);
+                found.get_match()?;
+                (0..groups).map(|group| found.get_group(group)).collect()
+            }
+        };
+        let end = found[0]?.end;
+        Some((found, end))
     }
 
     /// Sets what stands after the pattern, and the message, which may go on there.
@@ -343,6 +367,14 @@ fn build(hir: &Hir, option: &str) -> Result<Regex, Problem> {
     })
 }
 
+/// Whether one automaton finds all groups of a pattern in one go: nothing is faster.
+fn is_one_pass(hir: &Hir) -> bool {
+    let config = thompson::Config::new().nfa_size_limit(Some(COMPILED_BYTES_MAX));
+    let Ok(nfa) = thompson::Compiler::new().configure(config).build_from_hir(hir) else { return false };
+    let config = onepass::Config::new().size_limit(Some(ONE_PASS_BYTES_MAX));
+    onepass::Builder::new().configure(config).build_from_nfa(nfa).is_ok()
+}
+
 /// Tells how far a pattern fits that does not fit.
 #[derive(Debug)]
 struct Reach {
@@ -394,15 +426,13 @@ impl Grammar for Captures {
         if record.len() > RECORD_BYTES_MAX {
             return Err(Reject::new(RECORD_BYTES_MAX, "the record is longer than what a regular expression is tried on"));
         }
-        let mut found = self.regex.create_captures();
-        self.regex.search_captures(&Input::new(record).anchored(Anchored::Yes), &mut found);
-        let Some(whole) = found.get_match() else {
+        let Some((found, end)) = self.find(record) else {
             let at = self.reach.as_ref().map_or(0, |reach| reach.place(record));
             return Err(Reject::new(at, "the pattern does not fit from here on"));
         };
         let mut message = None;
         for Take { group, column, how } in &self.takes {
-            let Some(span) = found.get_group(*group) else { continue };
+            let Some(span) = found[*group] else { continue };
             let text = &record[span.range()];
             match how {
                 How::Level => app::set_level(row, text.trim_ascii()),
@@ -418,7 +448,7 @@ impl Grammar for Captures {
                 }
             }
         }
-        self.finish(message, &record[whole.end()..], row);
+        self.finish(message, &record[end..], row);
         Ok(Parsed::Row)
     }
 

@@ -18,6 +18,7 @@ mod elb;
 mod explain;
 mod fields;
 mod fluentd;
+mod forced;
 mod grok;
 mod grok_patterns;
 mod header;
@@ -383,6 +384,7 @@ mod tests {
         "elb",
         "explain",
         "fields",
+        "forced",
         "grok-patterns",
         "header",
         "java-time",

@@ -59,36 +59,37 @@ impl Civil {
     }
 }
 
-/// Reads an ISO 8601 time, `2023-07-17T20:51:07.113Z`: a space for the `T`, a comma for the point, no fraction, and zones
-/// as `+01:00`, `+0100`, `+01` will do. `zone_seconds` is the zone of a time that has none. The whole text is the time.
+/// Reads an ISO 8601 time, `2023-07-17T20:51:07.113Z`: a space for the `T`, a comma for the point, no fraction, no
+/// seconds, and zones as `+01:00`, `+0100`, `+01` will do. `zone_seconds` is the zone of a time that has none. The whole
+/// text is the time.
 pub(super) fn iso_micros(text: &[u8], zone_seconds: i64) -> Option<i64> {
     let (civil, offset) = iso(text)?;
     civil.utc_micros(offset.unwrap_or(zone_seconds))
 }
 
+/// Bytes of `2023-07-17T20:51`.
+const ISO_MINUTE_BYTES: usize = 16;
+
 /// The same, not yet put together: what clocks showed, and how many seconds they were ahead of UTC if the text says so.
 pub(super) fn iso(text: &[u8]) -> Option<(Civil, Option<i64>)> {
     let two = |at: usize| Some(i64::from(digit(*text.get(at)?)?) * 10 + i64::from(digit(*text.get(at + 1)?)?));
-    let is_shaped = text.len() >= 19
-        && [(4, b'-'), (7, b'-'), (13, b':'), (16, b':')].iter().all(|(at, byte)| text[*at] == *byte)
+    let is_shaped = text.len() >= ISO_MINUTE_BYTES
+        && [(4, b'-'), (7, b'-'), (13, b':')].iter().all(|(at, byte)| text[*at] == *byte)
         && matches!(text[10], b'T' | b't' | b' ');
     if !is_shaped {
         return None;
     }
-    let mut civil = Civil {
-        year: two(0)? * 100 + two(2)?,
-        month: two(5)?,
-        day: two(8)?,
-        hour: two(11)?,
-        minute: two(14)?,
-        second: two(17)?,
-        micros: 0,
-    };
-    let mut rest = &text[19..];
-    if let [b'.' | b',', fraction @ ..] = rest {
-        let digits = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        civil.micros = fraction_micros(&fraction[..digits])?;
-        rest = &fraction[digits..];
+    let mut civil =
+        Civil { year: two(0)? * 100 + two(2)?, month: two(5)?, day: two(8)?, hour: two(11)?, minute: two(14)?, second: 0, micros: 0 };
+    let mut rest = &text[ISO_MINUTE_BYTES..];
+    if rest.first() == Some(&b':') {
+        civil.second = two(ISO_MINUTE_BYTES + 1)?;
+        rest = &text[ISO_MINUTE_BYTES + 3..];
+        if let [b'.' | b',', fraction @ ..] = rest {
+            let digits = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            civil.micros = fraction_micros(&fraction[..digits])?;
+            rest = &fraction[digits..];
+        }
     }
     if rest.is_empty() { Some((civil, None)) } else { Some((civil, Some(offset(rest)?))) }
 }
@@ -202,8 +203,10 @@ mod tests {
         assert_eq!(read("2023-07-17 20:51:07,1134567"), known("2023-07-17T19:51:07.113456Z"));
         assert_eq!(read("2023-07-17T20:51:07-0330"), known("2023-07-18T00:21:07Z"));
         assert_eq!(read("2023-07-17t20:51:07+02"), known("2023-07-17T18:51:07Z"));
+        assert_eq!(read("2023-07-17T20:51Z"), known("2023-07-17T20:51:00Z"));
+        assert_eq!(read("2023-07-17 20:51"), known("2023-07-17T19:51:00Z"));
         for text in
-            ["2023-07-17T20:51:07.Z", "2023-07-17T20:51:07 Z", "2023-13-17T20:51:07Z", "2023-07-17T20:51", "", "2023-07-17T20:51:07+1"]
+            ["2023-07-17T20:51:07.Z", "2023-07-17T20:51:07 Z", "2023-13-17T20:51:07Z", "2023-07-17T20:51:", "", "2023-07-17T20:51:07+1"]
         {
             assert_eq!(read(text), None, "{text}");
         }

@@ -349,6 +349,7 @@ impl Columns {
     pub fn append(&mut self, cells: &[Cell], others: &[Cell], block: &[u8], arena: &[u8]) {
         self.waiting.extend_from_slice(cells);
         self.waiting.extend_from_slice(others);
+        debug_assert_eq!(cells.len() + others.len(), self.growing.len(), "a row has a cell for each column");
         self.rows += 1;
         if self.rows.is_multiple_of(WAITING_ROWS) {
             self.move_waiting(block, arena);

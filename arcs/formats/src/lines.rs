@@ -4,7 +4,6 @@
 //! a JSON document that is, is skipped as a line would be.
 
 use std::io::{self, Read};
-use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -104,13 +103,15 @@ impl Blocks {
         Filling { bytes: free.unwrap_or_else(|| vec![0; bytes]), len: 0 }
     }
 
-    /// What was read, to be shared. What has the size of a block comes back.
-    fn share(&self, text: Filling, range: Range<usize>, block_bytes: usize) -> Bytes {
-        let (bytes, home) = (text.bytes, self.clone());
-        match bytes.len() == block_bytes {
-            true => Bytes::from_owner(Lent { bytes, home }).slice(range),
-            false => Bytes::from(bytes).slice(range),
+    /// The first `end` bytes of what was read, to be shared. What has the size of a block comes back; what has grown beyond
+    /// it keeps no more memory than it has text.
+    fn share(&self, text: Filling, end: usize, block_bytes: usize) -> Bytes {
+        let (mut bytes, home) = (text.bytes, self.clone());
+        if bytes.len() == block_bytes {
+            return Bytes::from_owner(Lent { bytes, home }).slice(..end);
         }
+        bytes.truncate(end);
+        Bytes::from(bytes.into_boxed_slice())
     }
 }
 
@@ -269,7 +270,7 @@ impl<'g, R: Read> Pieces<'g, R> {
     fn lines(&mut self, text: Filling, end: usize) -> Piece {
         let offset = self.offset;
         self.offset += end as u64;
-        Piece::Lines { text: self.blocks.share(text, 0..end, self.limits.block_bytes), offset }
+        Piece::Lines { text: self.blocks.share(text, end, self.limits.block_bytes), offset }
     }
 
     /// What is left when input is over and no newline is in sight.

@@ -7,6 +7,9 @@ use regex_automata::meta::Regex;
 use regex_automata::{Anchored, Input, Span};
 use regex_syntax::hir::{Class, Hir, HirKind};
 
+/// Fields that are told apart so; what follows them is left to the engine, as each has an automaton of its own.
+const FIELDS_MAX: usize = 64;
+
 /// A pattern in parts.
 #[derive(Debug)]
 pub(super) struct Forced {
@@ -39,7 +42,7 @@ impl Forced {
             _ => return None,
         };
         let (mut fields, mut at, mut before) = (Vec::new(), 0, Vec::new());
-        loop {
+        while fields.len() < FIELDS_MAX {
             let mut next = at;
             if let (true, Some(HirKind::Literal(literal))) = (before.is_empty(), items.get(at).map(Hir::kind)) {
                 before = literal.0.to_vec();
@@ -141,6 +144,7 @@ mod tests {
         assert_eq!(fields(r"a"), None);
         assert_eq!(fields(r"((a)b) (c)"), None, "a group that is a part of the field");
         assert_eq!(fields(r"((?:a|b)*) c"), Some(1));
+        assert_eq!(fields(&"(a) ".repeat(1_000)), Some(FIELDS_MAX));
     }
 
     const PARTS: [&str; 12] = [

@@ -76,7 +76,7 @@ fn main() -> Fallible<()> {
         parts.iter().for_each(|part| see(read_through(grammar.as_ref(), part.clone())));
         Ok(())
     })?;
-    let fields = fields(&parts)?;
+    let fields = fields(&parts);
     let views = cpu(|| {
         parts.iter().zip(&fields).for_each(|(part, fields)| build_views(part, fields));
         Ok(())
@@ -206,7 +206,7 @@ fn split_fields(text: &[u8]) -> Fallible<()> {
 /// The fields of a part, column by column: where they start and how long they are.
 type Fields = Vec<Vec<(usize, usize)>>;
 
-fn fields(parts: &[Vec<u8>]) -> Fallible<Vec<Fields>> {
+fn fields(parts: &[Vec<u8>]) -> Vec<Fields> {
     let of = |part: &Vec<u8>| {
         let mut columns = Fields::new();
         for line in part.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
@@ -224,7 +224,7 @@ fn fields(parts: &[Vec<u8>]) -> Fallible<Vec<Fields>> {
                 }
             }
         }
-        Ok(columns)
+        columns
     };
     parts.iter().map(of).collect()
 }

@@ -22,6 +22,10 @@ const BOUND_BYTES: usize = 64;
 /// Values whose texts are fetched together.
 const AHEAD: usize = 32;
 
+/// Values that a Bloom filter is made for at least: the first rows of a row group may be longer than the others, and it
+/// shrinks to what it has.
+const BLOOM_VALUES_MIN: u64 = 1 << 14;
+
 /// Values in a page for each different one, on average, from which on a dictionary is worth it.
 const REPEATS_MIN: usize = 4;
 
@@ -51,7 +55,7 @@ impl Texts {
     /// With a dictionary, if it is worth it, and a Bloom filter for about so many rows, if there are properties of one.
     pub(super) fn new(has_dictionary: bool, bloom: Option<&BloomFilterProperties>, rows: u64) -> Texts {
         let filter = |bloom: &BloomFilterProperties| {
-            let values = bloom.ndv().min(rows);
+            let values = bloom.ndv().min(rows.max(BLOOM_VALUES_MIN));
             Some((Sbbf::new_with_ndv_fpp(values, bloom.fpp()).ok()?, bloom.fpp()))
         };
         Texts {

@@ -2,6 +2,7 @@
 //! cannot be had is a value (`Unread::Problem`); only a store that may recover is an error.
 
 use std::io::{self, Read};
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -14,6 +15,12 @@ use tokio::runtime::Handle;
 use crate::error::ArcsError;
 use crate::pool::lock;
 
+/// Bytes of one request for a part of an object: small enough that a request which has to be repeated costs little.
+const RANGE_BYTES: u64 = 4 << 20;
+
+/// Parts of an object that are fetched before they are read.
+const RANGES_AHEAD: usize = 2;
+
 /// An object to read.
 #[derive(Clone, Debug)]
 pub struct SourceObject {
@@ -23,6 +30,8 @@ pub struct SourceObject {
     pub size: u64,
     /// The store's mark of its content when it arrived. An object with another mark has been replaced and is not read.
     pub etag: Option<String>,
+    /// The store's version that arrived, where it keeps versions: that one is read, also after it was replaced.
+    pub version: Option<String>,
     /// Where it lies.
     pub store: Arc<dyn ObjectStore>,
     /// Its path there.
@@ -64,10 +73,28 @@ enum Source {
 
 /// Opens an object. Blocks; not for a thread of the runtime.
 pub(crate) fn open(source: &SourceObject, runtime: &Handle) -> Result<(Stored, FailureSlot), Unread> {
-    let options = GetOptions { if_match: source.etag.clone(), ..GetOptions::default() };
+    let is_large = source.size > RANGE_BYTES && !source.uri.starts_with("file://");
+    let options = options(source, is_large.then_some(0..RANGE_BYTES));
     let got = runtime.block_on(source.store.get_opts(&source.path, options)).map_err(|error| unread(source, error))?;
     let failure = FailureSlot::default();
-    Ok((Stored::new(got, runtime, failure.clone()), failure))
+    Ok((Stored::new(source, got, runtime, failure.clone()), failure))
+}
+
+fn options(source: &SourceObject, range: Option<Range<u64>>) -> GetOptions {
+    let (if_match, version) = (source.etag.clone(), source.version.clone());
+    GetOptions { if_match, version, range: range.map(Into::into), ..GetOptions::default() }
+}
+
+/// The bytes of an object from `from` to `to`, fetched in parts ahead of who reads them.
+fn parts(source: &SourceObject, from: u64, to: u64, runtime: &Handle) -> BoxStream<'static, object_store::Result<Bytes>> {
+    let (source, runtime) = (source.clone(), runtime.clone());
+    let starts = (from..to).step_by(RANGE_BYTES as usize);
+    let fetch = move |start: u64| {
+        let (source, range) = (source.clone(), start..to.min(start + RANGE_BYTES));
+        let fetched = runtime.spawn(async move { source.store.get_opts(&source.path, options(&source, Some(range))).await?.bytes().await });
+        async move { fetched.await.unwrap_or_else(|error| Err(object_store::Error::JoinError { source: error })) }
+    };
+    futures::stream::iter(starts).map(fetch).buffered(RANGES_AHEAD).boxed()
 }
 
 /// Sorts a store's error into what becomes data and what is tried again.
@@ -100,13 +127,16 @@ fn lasting_cause(error: &object_store::Error) -> Option<String> {
 }
 
 impl Stored {
-    fn new(got: GetResult, runtime: &Handle, failure: FailureSlot) -> Stored {
-        let left = got.range.end - got.range.start;
+    fn new(source: &SourceObject, got: GetResult, runtime: &Handle, failure: FailureSlot) -> Stored {
+        let (end, size) = (got.range.end, got.meta.size);
         let bytes = match got.payload {
             GetResultPayload::File(file, _) => Source::File(file),
-            GetResultPayload::Stream(stream) => Source::Stream { stream, chunk: Bytes::new(), runtime: runtime.clone() },
+            GetResultPayload::Stream(first) => {
+                let stream = if end < size { first.chain(parts(source, end, size, runtime)).boxed() } else { first };
+                Source::Stream { stream, chunk: Bytes::new(), runtime: runtime.clone() }
+            }
         };
-        Stored { bytes, left, failure }
+        Stored { bytes, left: size - got.range.start, failure }
     }
 
     fn read_some(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -153,7 +183,7 @@ mod tests {
     use object_store::memory::InMemory;
 
     fn source(store: &Arc<dyn ObjectStore>, path: &str) -> SourceObject {
-        SourceObject { uri: format!("memory:///{path}"), size: 0, etag: None, store: store.clone(), path: Path::from(path) }
+        SourceObject { uri: format!("memory:///{path}"), size: 0, etag: None, version: None, store: store.clone(), path: Path::from(path) }
     }
 
     fn read_all(source: &SourceObject) -> Result<Vec<u8>, Unread> {
@@ -183,6 +213,19 @@ mod tests {
             assert!(matches!(read_all(&source(&store, "none")), Err(Unread::Problem(why)) if why.contains("not there")));
             assert!(matches!(read_all(&source(&store, "d")), Err(Unread::Problem(_))), "a directory");
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_large_object_is_read_in_parts() {
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        for size in [RANGE_BYTES, RANGE_BYTES + 1, 3 * RANGE_BYTES - 1, 5 * RANGE_BYTES] {
+            let bytes: Vec<u8> = (0..size).map(|at| (at % 251) as u8).collect();
+            store.put(&Path::from("a"), bytes.clone().into()).await.unwrap();
+            let read = read_all(&SourceObject { size, ..source(&store, "a") }).unwrap();
+            assert!(read == bytes, "{size}");
+        }
+        let replaced = SourceObject { size: 5 * RANGE_BYTES, etag: Some("another".into()), ..source(&store, "a") };
+        assert!(matches!(read_all(&replaced), Err(Unread::Problem(why)) if why.contains("replaced")));
     }
 
     #[test]

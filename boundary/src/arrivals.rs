@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use crate::error::BoundaryError;
 use crate::filter::Filter;
+use crate::index::Index;
 use crate::names::{self, Refused, Walked};
 use crate::spec::BoundarySpec;
 
@@ -46,6 +47,12 @@ impl Arrival {
         ManifestObject { uri, size, etag, version_id, arrived: Some(arrived), ..ManifestObject::default() }
     }
 
+    /// From what a manifest lists; `None` where it does not say when it arrived.
+    pub fn from_object(object: ManifestObject) -> Option<Arrival> {
+        let ManifestObject { uri, size, etag, version_id, arrived, .. } = object;
+        Some(Arrival { uri, size, etag, version_id, arrived: arrived? })
+    }
+
     /// The mark that tells contents of one URI apart: the etag, else size and time.
     pub fn mark(&self) -> String {
         self.etag.clone().unwrap_or_else(|| format!("{}-{}", self.size, self.arrived.timestamp_micros()))
@@ -68,6 +75,42 @@ pub struct Scanned {
 pub trait Taker: Send {
     /// Takes a batch of at most [`ARRIVALS_PER_BATCH`].
     async fn take(&mut self, batch: Vec<Arrival>) -> Result<(), BoundaryError>;
+}
+
+/// Where a boundary hears of what has arrived.
+#[async_trait]
+pub trait Arrivals: Send {
+    /// Hands over all that has arrived and may be in no commit yet, settled or not; again and again until told to forget it.
+    async fn scan(
+        &mut self,
+        spec: &BoundarySpec,
+        filter: &Filter,
+        stores: &Stores,
+        taker: &mut dyn Taker,
+    ) -> Result<Scanned, BoundaryError>;
+    /// What the index knows by now is in a commit and need not be handed over again.
+    async fn forget(&mut self, stores: &Stores, index: &mut dyn Index) -> Result<(), BoundaryError>;
+}
+
+/// Hears by listing the dataset's path, which itself remembers what is there.
+#[derive(Clone, Copy, Debug)]
+pub struct Listing;
+
+#[async_trait]
+impl Arrivals for Listing {
+    async fn scan(
+        &mut self,
+        spec: &BoundarySpec,
+        filter: &Filter,
+        stores: &Stores,
+        taker: &mut dyn Taker,
+    ) -> Result<Scanned, BoundaryError> {
+        scan(spec, filter, stores, taker).await
+    }
+
+    async fn forget(&mut self, _stores: &Stores, _index: &mut dyn Index) -> Result<(), BoundaryError> {
+        Ok(())
+    }
 }
 
 /// Lists the dataset's path and hands over what passes the filter, settled or not, in batches; memory does not grow with

@@ -88,20 +88,53 @@ impl Dispatcher {
         self.hinted = deliveries.iter().map(|delivery| (delivery.event.dataset.id(), delivery.event.lot)).collect();
         let mut dispatched = Dispatched::default();
         for (place, arc) in arcs.iter().enumerate() {
-            let look = self.look(arc, worker.is_dead.as_ref()).await?;
-            self.mend(&look.torn).await?;
-            for (_, standing) in standings(arc, &look.view, now) {
-                let Standing::Due { plan, why } = standing else { continue };
-                match self.publish_empty(arc, &plan, now, worker).await? {
-                    true => dispatched.empties += 1,
-                    false => dispatched.runs.push(DueRun { arc: place, plan, why }),
-                }
-            }
+            self.dispatch(place, arc, None, now, worker, &mut dispatched).await?;
         }
         for delivery in &deliveries {
             self.bus.acknowledge(SUBSCRIBER, delivery).await?;
         }
         Ok(dispatched)
+    }
+
+    /// The same for one event: looks at no more than the lots of arcs that read this lot of this dataset.
+    pub async fn pass_at(
+        &mut self,
+        arcs: &[ArcSpec],
+        event: (&DatasetId, Lot),
+        now: DateTime<Utc>,
+        worker: &Worker,
+    ) -> Result<Dispatched, BoundaryError> {
+        self.hinted = vec![(event.0.clone(), event.1)];
+        let mut dispatched = Dispatched::default();
+        for (place, arc) in arcs.iter().enumerate() {
+            let reads = arc.sources.iter().any(|source| source.subscribe && source.dataset.id() == *event.0);
+            if let Some(lot) = event.1.covering(arc.unit).filter(|_| reads) {
+                self.dispatch(place, arc, Some(lot), now, worker, &mut dispatched).await?;
+            }
+        }
+        Ok(dispatched)
+    }
+
+    /// Adds what is due of an arc, or of one lot of it; publishes what is all empty.
+    async fn dispatch(
+        &mut self,
+        place: usize,
+        arc: &ArcSpec,
+        only: Option<Lot>,
+        now: DateTime<Utc>,
+        worker: &Worker,
+        dispatched: &mut Dispatched,
+    ) -> Result<(), BoundaryError> {
+        let look = self.look(arc, only, worker.is_dead.as_ref()).await?;
+        self.mend(&look.torn).await?;
+        for (_, standing) in standings(arc, &look.view, now) {
+            let Standing::Due { plan, why } = standing else { continue };
+            match self.publish_empty(arc, &plan, now, worker).await? {
+                true => dispatched.empties += 1,
+                false => dispatched.runs.push(DueRun { arc: place, plan, why }),
+            }
+        }
+        Ok(())
     }
 
     /// How every lot of an arc stands, for listings.
@@ -111,34 +144,44 @@ impl Dispatcher {
         now: DateTime<Utc>,
         worker: &Worker,
     ) -> Result<BTreeMap<Lot, Standing>, BoundaryError> {
-        let look = self.look(arc, worker.is_dead.as_ref()).await?;
+        let look = self.look(arc, None, worker.is_dead.as_ref()).await?;
         Ok(standings(arc, &look.view, now))
     }
 
     /// The run of a lot with the source commits that are there now, whatever its standing; `None` where no source has a
     /// lot for it.
     pub async fn plan(&mut self, arc: &ArcSpec, lot: Lot) -> Result<Option<RunPlan>, BoundaryError> {
-        let view = View { sources: self.sources(arc).await?, ..View::default() };
+        let view = View { sources: self.sources(arc, Some(lot)).await?, ..View::default() };
         let (plan, _) = plan(arc, &view, lot);
         Ok((!plan.sources.is_empty()).then_some(plan))
     }
 
-    /// The lots of the arc's sources, in their order.
-    async fn sources(&self, arc: &ArcSpec) -> Result<Vec<BTreeMap<Lot, u32>>, BoundaryError> {
+    /// The lots of the arc's sources, in their order; those that one lot of the arc covers, or all.
+    async fn sources(&self, arc: &ArcSpec, only: Option<Lot>) -> Result<Vec<BTreeMap<Lot, u32>>, BoundaryError> {
         let mut sources = Vec::new();
         for source in &arc.sources {
-            let lots = self.stores.lots(&source.dataset.id()).await?;
+            let id = source.dataset.id();
+            let covered = only.map(|only| only.covered(source.unit)).unwrap_or_default();
+            let lots = match (covered.first(), covered.last()) {
+                (Some(first), Some(last)) => self.stores.lots_within(&id, *first, *last).await?,
+                _ => self.stores.lots(&id).await?,
+            };
             sources.push(lots.into_iter().map(|(lot, entry)| (lot, entry.generation)).collect());
         }
         Ok(sources)
     }
 
-    async fn look(&mut self, arc: &ArcSpec, is_dead: &(dyn Fn(&str) -> bool + Send + Sync)) -> Result<Look, BoundaryError> {
-        let sources = self.sources(arc).await?;
+    async fn look(
+        &mut self,
+        arc: &ArcSpec,
+        only: Option<Lot>,
+        is_dead: &(dyn Fn(&str) -> bool + Send + Sync),
+    ) -> Result<Look, BoundaryError> {
+        let sources = self.sources(arc, only).await?;
         let newest = sources.iter().filter_map(|lots| lots.keys().next_back().map(|lot| lot.start())).max();
         let oldest = newest.map_or(DateTime::<Utc>::MIN_UTC, |newest| newest - TimeDelta::days(LOOKBACK_DAYS));
-        let attempts = self.attempts(arc, is_dead).await?;
-        let (made, torn) = self.made(arc, oldest).await?;
+        let attempts = self.attempts(arc, only, is_dead).await?;
+        let (made, torn) = self.made(arc, only, oldest).await?;
         Ok(Look { view: View { sources, made, attempts }, torn })
     }
 
@@ -156,10 +199,12 @@ impl Dispatcher {
     async fn attempts(
         &self,
         arc: &ArcSpec,
+        only: Option<Lot>,
         is_dead: &(dyn Fn(&str) -> bool + Send + Sync),
     ) -> Result<BTreeMap<Lot, LastAttempt>, BoundaryError> {
         let mut listed: BTreeMap<Lot, BTreeMap<u32, ArcState>> = BTreeMap::new();
-        for path in self.stores.arc_state.list(&paths::arc_dir(&arc.id)).await? {
+        let folder = only.map_or_else(|| paths::arc_dir(&arc.id), |lot| paths::arc_lot_dir(&arc.id, lot));
+        for path in self.stores.arc_state.list(&folder).await? {
             let Some((_, lot, number, state)) = paths::parse_attempt_path(&path) else { continue };
             let states = listed.entry(lot).or_default();
             let known = states.entry(number).or_insert(state);
@@ -190,12 +235,21 @@ impl Dispatcher {
         Ok(attempts)
     }
 
-    async fn made(&mut self, arc: &ArcSpec, oldest: DateTime<Utc>) -> Result<(BTreeMap<Lot, Made>, Vec<CommitKey>), BoundaryError> {
+    async fn made(
+        &mut self,
+        arc: &ArcSpec,
+        only: Option<Lot>,
+        oldest: DateTime<Utc>,
+    ) -> Result<(BTreeMap<Lot, Made>, Vec<CommitKey>), BoundaryError> {
         let mut made: BTreeMap<Lot, (usize, Vec<Vec<SourceCommit>>)> = BTreeMap::new();
         let mut torn = Vec::new();
         for sink in &arc.sinks {
             let id = sink.dataset.id();
-            for (lot, entry) in self.stores.lots(&id).await? {
+            let lots = match only {
+                Some(lot) => self.stores.lots_within(&id, lot, lot).await?,
+                None => self.stores.lots(&id).await?,
+            };
+            for (lot, entry) in lots {
                 let (sinks, from) = made.entry(lot).or_default();
                 *sinks += 1;
                 if lot.start() >= oldest || self.is_hinted(arc, lot) {

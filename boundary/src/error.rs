@@ -29,6 +29,18 @@ pub enum BoundaryError {
         /// The file.
         path: String,
     },
+    /// A service of AWS said no.
+    #[error("{action} {name}: {reason}")]
+    Service {
+        /// What was tried, `receive from queue`.
+        action: &'static str,
+        /// Of what.
+        name: String,
+        /// What the service said.
+        reason: String,
+        /// Whether it may say something else later.
+        transient: bool,
+    },
     /// A filter that does not compile.
     #[error("filter `{glob}`: {reason}")]
     Filter {
@@ -53,6 +65,7 @@ impl BoundaryError {
         match self {
             BoundaryError::Manifests(error) => error.is_transient(),
             BoundaryError::Listing { source, .. } => manifests::is_transient(source),
+            BoundaryError::Service { transient, .. } => *transient,
             BoundaryError::Index { .. } | BoundaryError::IndexLost { .. } => true,
             BoundaryError::Filter { .. } | BoundaryError::Notify { .. } => false,
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use manifests::{DatasetId, Lot, Manifest};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
@@ -28,16 +29,18 @@ pub struct Folded {
     pub mark: String,
 }
 
-/// What is known of earlier lots. On disk for watchers ([`SqliteIndex`]), in memory for the simulator.
+/// What is known of earlier lots. On disk for watchers ([`SqliteIndex`]), in the commits themselves for queues
+/// ([`CommitIndex`](crate::CommitIndex)), in memory for the simulator.
+#[async_trait]
 pub trait Index: Send {
     /// How far it has come; `None` when it holds nothing.
-    fn folded(&mut self) -> Result<Option<Folded>, BoundaryError>;
+    async fn folded(&mut self) -> Result<Option<Folded>, BoundaryError>;
     /// Adds a commit's objects, all or nothing. Safe to repeat.
-    fn fold(&mut self, manifest: &Manifest) -> Result<(), BoundaryError>;
+    async fn fold(&mut self, manifest: &Manifest) -> Result<(), BoundaryError>;
     /// Those of the arrivals that no folded lot holds, in their order.
-    fn unknown(&mut self, arrivals: Vec<Arrival>) -> Result<Vec<Arrival>, BoundaryError>;
+    async fn unknown(&mut self, arrivals: Vec<Arrival>) -> Result<Vec<Arrival>, BoundaryError>;
     /// Forgets everything.
-    fn clear(&mut self) -> Result<(), BoundaryError>;
+    async fn clear(&mut self) -> Result<(), BoundaryError>;
 }
 
 /// A mark that tells one commit of a lot from another: count, bytes, first and last URI.
@@ -53,28 +56,29 @@ pub struct MemoryIndex {
     folded: Option<Folded>,
 }
 
+#[async_trait]
 impl Index for MemoryIndex {
-    fn folded(&mut self) -> Result<Option<Folded>, BoundaryError> {
+    async fn folded(&mut self) -> Result<Option<Folded>, BoundaryError> {
         Ok(self.folded.clone())
     }
 
-    fn fold(&mut self, manifest: &Manifest) -> Result<(), BoundaryError> {
+    async fn fold(&mut self, manifest: &Manifest) -> Result<(), BoundaryError> {
         self.seen.extend(identities(manifest));
         self.folded = Some(Folded { lot: manifest.lot_id, mark: mark(manifest) });
         Ok(())
     }
 
-    fn unknown(&mut self, arrivals: Vec<Arrival>) -> Result<Vec<Arrival>, BoundaryError> {
+    async fn unknown(&mut self, arrivals: Vec<Arrival>) -> Result<Vec<Arrival>, BoundaryError> {
         Ok(arrivals.into_iter().filter(|arrival| !self.seen.contains(&(arrival.uri.clone(), arrival.mark()))).collect())
     }
 
-    fn clear(&mut self) -> Result<(), BoundaryError> {
+    async fn clear(&mut self) -> Result<(), BoundaryError> {
         *self = MemoryIndex::default();
         Ok(())
     }
 }
 
-fn identities(manifest: &Manifest) -> impl Iterator<Item = (String, String)> + '_ {
+pub(crate) fn identities(manifest: &Manifest) -> impl Iterator<Item = (String, String)> + '_ {
     manifest.objects.iter().map(|object| {
         let modified = object.arrived.map(|arrived| arrived.timestamp_micros()).unwrap_or_default();
         (object.uri.clone(), object.etag.clone().unwrap_or_else(|| format!("{}-{modified}", object.size)))
@@ -218,15 +222,16 @@ fn connect(path: &Path, dataset: &DatasetId) -> rusqlite::Result<Connection> {
     }
 }
 
+#[async_trait]
 impl Index for SqliteIndex {
-    fn folded(&mut self) -> Result<Option<Folded>, BoundaryError> {
+    async fn folded(&mut self) -> Result<Option<Folded>, BoundaryError> {
         self.reached = None;
         let folded = self.with(TransactionBehavior::Deferred, |transaction| watermark(transaction))?;
         self.reached = folded.as_ref().map(|folded| folded.lot);
         Ok(folded)
     }
 
-    fn fold(&mut self, manifest: &Manifest) -> Result<(), BoundaryError> {
+    async fn fold(&mut self, manifest: &Manifest) -> Result<(), BoundaryError> {
         let lot = manifest.lot_id.to_string();
         self.with(TransactionBehavior::Immediate, |transaction| {
             let mut insert = transaction.prepare_cached("INSERT OR IGNORE INTO seen VALUES (?1, ?2, ?3)")?;
@@ -241,7 +246,7 @@ impl Index for SqliteIndex {
         Ok(())
     }
 
-    fn unknown(&mut self, arrivals: Vec<Arrival>) -> Result<Vec<Arrival>, BoundaryError> {
+    async fn unknown(&mut self, arrivals: Vec<Arrival>) -> Result<Vec<Arrival>, BoundaryError> {
         let known: Vec<bool> = self.with(TransactionBehavior::Deferred, |transaction| {
             let mut select = transaction.prepare_cached("SELECT 1 FROM seen WHERE uri = ?1 AND mark = ?2")?;
             arrivals.iter().map(|arrival| select.exists(params![arrival.uri, arrival.mark()])).collect()
@@ -249,7 +254,7 @@ impl Index for SqliteIndex {
         Ok(arrivals.into_iter().zip(known).filter(|(_, known)| !known).map(|(arrival, _)| arrival).collect())
     }
 
-    fn clear(&mut self) -> Result<(), BoundaryError> {
+    async fn clear(&mut self) -> Result<(), BoundaryError> {
         self.reached = None;
         self.with(TransactionBehavior::Immediate, |transaction| transaction.execute_batch("DELETE FROM folded; DELETE FROM seen;"))
     }
@@ -291,32 +296,32 @@ mod tests {
         }
     }
 
-    #[test]
-    fn an_index_that_another_process_emptied_answers_nothing() {
+    #[tokio::test]
+    async fn an_index_that_another_process_emptied_answers_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let open = || SqliteIndex::open(&folder.path().join("i.sqlite"), dataset().id()).unwrap();
         let (mut one, mut two) = (open(), open());
-        one.fold(&commit(1, "a")).unwrap();
-        two.folded().unwrap();
-        two.clear().unwrap();
-        assert!(is_lost(one.unknown(arrival("a"))), "`a` would be taken a second time");
-        two.fold(&commit(0, "z")).unwrap();
-        assert!(is_lost(one.fold(&commit(2, "b"))), "it would seem to hold lot 1");
-        assert_eq!(one.folded().unwrap().unwrap().lot, commit(0, "z").lot_id);
-        one.fold(&commit(1, "a")).unwrap();
-        assert_eq!(one.unknown([arrival("a"), arrival("b")].concat()).unwrap(), arrival("b"));
+        one.fold(&commit(1, "a")).await.unwrap();
+        two.folded().await.unwrap();
+        two.clear().await.unwrap();
+        assert!(is_lost(one.unknown(arrival("a")).await), "`a` would be taken a second time");
+        two.fold(&commit(0, "z")).await.unwrap();
+        assert!(is_lost(one.fold(&commit(2, "b")).await), "it would seem to hold lot 1");
+        assert_eq!(one.folded().await.unwrap().unwrap().lot, commit(0, "z").lot_id);
+        one.fold(&commit(1, "a")).await.unwrap();
+        assert_eq!(one.unknown([arrival("a"), arrival("b")].concat()).await.unwrap(), arrival("b"));
     }
 
-    #[test]
-    fn an_index_that_is_damaged_while_in_use_answers_nothing_until_it_is_asked_how_far_it_has_come() {
+    #[tokio::test]
+    async fn an_index_that_is_damaged_while_in_use_answers_nothing_until_it_is_asked_how_far_it_has_come() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("i.sqlite");
         let mut index = SqliteIndex::open(&path, dataset().id()).unwrap();
-        index.fold(&commit(1, "a")).unwrap();
+        index.fold(&commit(1, "a")).await.unwrap();
         index.connection.execute_batch("DROP TABLE seen").unwrap();
-        assert!(is_lost(index.unknown(arrival("a"))) && is_lost(index.unknown(arrival("a"))));
-        assert_eq!(index.folded().unwrap(), None);
-        index.fold(&commit(1, "a")).unwrap();
-        assert_eq!(index.unknown(arrival("a")).unwrap(), []);
+        assert!(is_lost(index.unknown(arrival("a")).await) && is_lost(index.unknown(arrival("a")).await));
+        assert_eq!(index.folded().await.unwrap(), None);
+        index.fold(&commit(1, "a")).await.unwrap();
+        assert_eq!(index.unknown(arrival("a")).await.unwrap(), []);
     }
 }

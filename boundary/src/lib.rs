@@ -4,6 +4,8 @@
 #![deny(missing_docs)]
 
 mod arrivals;
+pub mod aws;
+mod commit_index;
 mod dispatch;
 mod due;
 mod error;
@@ -11,11 +13,14 @@ mod filter;
 pub mod gather;
 mod index;
 mod names;
+pub mod notification;
+mod queue;
 mod spec;
 mod tick;
 mod watch;
 
-pub use arrivals::{ARRIVALS_PER_BATCH, Arrival, Scanned, Taker, scan};
+pub use arrivals::{ARRIVALS_PER_BATCH, Arrival, Arrivals, Listing, Scanned, Taker, scan};
+pub use commit_index::CommitIndex;
 pub use dispatch::{Dispatched, Dispatcher, DueRun, LOOKBACK_DAYS, SUBSCRIBER, Worker};
 pub use due::{
     BACKOFF_SECONDS, BACKOFF_SECONDS_MAX, LastAttempt, Made, SILENT_ATTEMPTS_MAX, Standing, View, Why, plan, standing, standings,
@@ -24,6 +29,7 @@ pub use error::BoundaryError;
 pub use filter::{EXCLUDES_DEFAULT, Filter, FilterSpec};
 pub use index::{Folded, Index, MemoryIndex, SqliteIndex};
 pub use names::{REFUSED_MAX, Refused};
+pub use queue::{HELD_MAX, MESSAGES_PER_CALL, Message, Queue, QueueArrivals};
 pub use spec::{BoundarySpec, EventArrival, SETTLE_SECONDS_DEFAULT};
 pub use tick::{Boundary, CommittedLot, LOTS_PER_TICK_MAX, Ticked};
 pub use watch::Watch;

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use manifests::{Dataset, LotUnit};
 use serde::{Deserialize, Serialize};
 
-use crate::filter::FilterSpec;
+use crate::filter::{Filter, FilterSpec};
 
 /// How long a file must have been left alone before it is taken, unless the project says otherwise.
 pub const SETTLE_SECONDS_DEFAULT: i64 = 5;
@@ -21,7 +21,8 @@ pub enum EventArrival {
 }
 
 /// A boundary of a project.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BoundarySpec {
     /// Its name.
     pub name: String,
@@ -34,7 +35,31 @@ pub struct BoundarySpec {
     /// What is taken.
     pub filter: FilterSpec,
     /// How long an object's modification time must lie back before it is taken.
+    #[serde(rename = "settleSeconds", with = "seconds")]
     pub settle: TimeDelta,
     /// The first lot is the one that holds this instant; where not given, the last one closed at the first tick.
     pub from: Option<DateTime<Utc>>,
+}
+
+impl BoundarySpec {
+    /// Whether an object lies below the dataset's path and passes the filter. A name that ends in a slash is what consoles
+    /// make folders of, and is no log.
+    pub fn wants(&self, filter: &Filter, uri: &str) -> bool {
+        let relative = uri.strip_prefix(self.dataset.path_uri.as_str());
+        relative.is_some_and(|relative| !relative.is_empty() && !relative.ends_with('/') && filter.is_taken(relative))
+    }
+}
+
+/// Lengths of time as whole seconds.
+mod seconds {
+    use chrono::TimeDelta;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(length: &TimeDelta, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_i64(length.num_seconds())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TimeDelta, D::Error> {
+        TimeDelta::try_seconds(i64::deserialize(deserializer)?).ok_or_else(|| serde::de::Error::custom("too long"))
+    }
 }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use manifests::{Bus, Lot, Manifest, ManifestsError, State, Stores, paths};
 
-use crate::arrivals::{Ahead, Arrival, Scanned, Taker, is_settled, scan};
+use crate::arrivals::{Ahead, Arrival, Arrivals, Listing, Scanned, Taker, is_settled};
 use crate::error::BoundaryError;
 use crate::filter::Filter;
 use crate::gather::{self, Decision, OBJECTS_PER_LOT_MAX};
@@ -52,6 +52,7 @@ pub struct Boundary {
     stores: Stores,
     bus: Arc<dyn Bus>,
     index: Box<dyn Index>,
+    arrivals: Box<dyn Arrivals>,
     ahead: Ahead,
     /// What has been told of files that cannot be taken, at most [`TOLD_MAX`].
     told: BTreeSet<Refused>,
@@ -90,7 +91,7 @@ impl Waiting<'_> {
 #[async_trait]
 impl Taker for Waiting<'_> {
     async fn take(&mut self, batch: Vec<Arrival>) -> Result<(), BoundaryError> {
-        let new = self.index.unknown(batch)?;
+        let new = self.index.unknown(batch).await?;
         self.total += new.len();
         for arrival in new {
             let settled = self.settled(arrival);
@@ -106,11 +107,18 @@ impl Taker for Waiting<'_> {
 }
 
 impl Boundary {
-    /// A boundary over stores and a bus, with an index that may be behind or empty. Fails where a filter does not compile.
+    /// A boundary over stores and a bus, with an index that may be behind or empty, which lists the dataset's path to see
+    /// what has arrived. Fails where a filter does not compile.
     pub fn new(spec: BoundarySpec, stores: Stores, bus: Arc<dyn Bus>, index: Box<dyn Index>) -> Result<Boundary, BoundaryError> {
         let filter = spec.filter.compile()?;
-        let (ahead, told) = (Ahead::default(), BTreeSet::new());
-        Ok(Boundary { spec, filter, stores, bus, index, ahead, told, refused: 0, announced: false, verified: false })
+        let (arrivals, ahead, told) = (Box::new(Listing), Ahead::default(), BTreeSet::new());
+        Ok(Boundary { spec, filter, stores, bus, index, arrivals, ahead, told, refused: 0, announced: false, verified: false })
+    }
+
+    /// The same, which hears of arrivals elsewhere.
+    #[must_use]
+    pub fn hearing(self, arrivals: Box<dyn Arrivals>) -> Boundary {
+        Boundary { arrivals, ..self }
     }
 
     /// What it was made from.
@@ -150,6 +158,7 @@ impl Boundary {
             }
             open = open.next();
         };
+        self.arrivals.forget(&self.stores, self.index.as_mut()).await?;
         let taken: usize = committed.iter().map(|lot| lot.objects).sum();
         Ok(Ticked { waiting: total.saturating_sub(taken), committed, open, next })
     }
@@ -158,7 +167,7 @@ impl Boundary {
         self.ahead.begin();
         let (index, ahead, settle) = (self.index.as_mut(), &mut self.ahead, self.spec.settle);
         let mut waiting = Waiting { index, ahead, now, settle, objects: Vec::new(), total: 0 };
-        let scanned = scan(&self.spec, &self.filter, &self.stores, &mut waiting).await?;
+        let scanned = self.arrivals.scan(&self.spec, &self.filter, &self.stores, &mut waiting).await?;
         let (objects, total) = (waiting.objects, waiting.total);
         self.tell(&scanned);
         Ok((objects, total))
@@ -177,9 +186,9 @@ impl Boundary {
     /// Folds in what others (or this boundary, in an earlier life) committed; the last committed lot.
     async fn catch_up(&mut self) -> Result<Option<Lot>, BoundaryError> {
         let id = self.spec.dataset.id();
-        let mut folded = self.index.folded()?;
+        let mut folded = self.index.folded().await?;
         if !self.verified && !self.is_current(folded.as_ref()).await? {
-            self.index.clear()?;
+            self.index.clear().await?;
             folded = None;
         }
         self.verified = true;
@@ -212,7 +221,7 @@ impl Boundary {
     async fn fold(&mut self, lot: Lot) -> Result<Option<Manifest>, BoundaryError> {
         let manifest = self.stores.read_commit(&self.spec.dataset.id(), lot, 1).await?;
         if let Some(manifest) = &manifest {
-            self.index.fold(manifest)?;
+            self.index.fold(manifest).await?;
         }
         Ok(manifest)
     }
@@ -246,13 +255,13 @@ impl Boundary {
         self.announced = false;
         let done = match self.stores.commit(&manifest).await {
             Ok(()) => {
-                self.index.fold(&manifest)?;
+                self.index.fold(&manifest).await?;
                 Some(CommittedLot { lot: open, state: manifest.state, objects: manifest.uris.len() })
             }
             Err(ManifestsError::Committed { .. }) => {
                 self.fold(open).await?;
                 waiting.extend(taken);
-                *waiting = self.index.unknown(std::mem::take(waiting))?;
+                *waiting = self.index.unknown(std::mem::take(waiting)).await?;
                 None
             }
             Err(error) => return Err(error.into()),
@@ -418,7 +427,7 @@ mod tests {
                 3 => {
                     let mut other = SqliteIndex::open(&path, id.clone()).unwrap();
                     let lot = Lot::containing(LotUnit::Twelfths, soon() + TimeDelta::days(1));
-                    other.fold(&Manifest::new(spec(EventArrival::Frequent, None).dataset, lot, vec![])).unwrap();
+                    other.fold(&Manifest::new(spec(EventArrival::Frequent, None).dataset, lot, vec![])).await.unwrap();
                 }
                 _ => {}
             }

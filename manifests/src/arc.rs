@@ -1,6 +1,7 @@
 //! Arcs as the protocol sees them: who reads what, who writes what, in which unit. The workload is opaque here.
 
 use chrono::TimeDelta;
+use serde::{Deserialize, Serialize};
 
 use crate::dataset::Dataset;
 use crate::lot::{Lot, LotUnit};
@@ -14,7 +15,8 @@ pub const MAIN_ROLE: &str = "main";
 pub const REJECTS_ROLE: &str = "rejects";
 
 /// A dataset that an arc reads.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ArcSource {
     /// The name the workload knows it by.
     pub role: String,
@@ -27,7 +29,8 @@ pub struct ArcSource {
 }
 
 /// A dataset that an arc writes.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ArcSink {
     /// The name the workload knows it by; [`MAIN_ROLE`] is committed last.
     pub role: String,

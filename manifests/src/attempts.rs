@@ -149,6 +149,26 @@ impl Stores {
         self.arc_state.put(&path, to_json(&lease.record)?).await
     }
 
+    /// Ends the running attempt of `owner`, who holds no lease any more or never knew of one, as [`Stores::finish`] does.
+    /// True when it was this call that ended it: an attempt that is over, or is another's by now, stays as it is.
+    #[allow(clippy::too_many_arguments)]
+    pub async fn end_attempt(
+        &self,
+        arc: &ArcId,
+        lot: Lot,
+        owner: &str,
+        state: ArcState,
+        cause: Option<String>,
+        transient: bool,
+        now: DateTime<Utc>,
+    ) -> Result<bool, ManifestsError> {
+        let last = self.last_attempt(arc, lot).await?;
+        let Some(last) = last.filter(|last| last.state == ArcState::Running && last.record.owner == owner) else { return Ok(false) };
+        let record = AttemptRecord { until: now, cause, transient, ..last.record };
+        self.arc_state.put(&paths::attempt(arc, lot, last.number, state), to_json(&record)?).await?;
+        Ok(true)
+    }
+
     /// Ends the attempt in `state` at `now`, with the cause where it is not complete. Its `running.arc` stays: it is what
     /// keeps somebody with an old listing from taking the same attempt once more.
     pub async fn finish(

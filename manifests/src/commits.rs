@@ -99,6 +99,16 @@ impl Stores {
         let after = paths::lot_dir(dataset, first);
         Ok(entries(self.manifest.list_after(&paths::dataset_dir(dataset), &after).await?))
     }
+
+    /// The lots of a dataset from `first` to `last`, both included, from a listing of little more than them.
+    pub async fn lots_within(&self, dataset: &DatasetId, first: Lot, last: Lot) -> Result<BTreeMap<Lot, LotEntry>, ManifestsError> {
+        if first == last {
+            return Ok(entries(self.manifest.list(&paths::lot_dir(dataset, first)).await?));
+        }
+        let mut lots = self.lots_from(dataset, first).await?;
+        lots.retain(|lot, _| lot.unit() == first.unit() && *lot <= last);
+        Ok(lots)
+    }
 }
 
 fn generation_of(path: &object_store::path::Path) -> Option<u32> {

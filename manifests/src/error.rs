@@ -70,6 +70,14 @@ pub enum ManifestsError {
         /// When its lease ends.
         until: chrono::DateTime<chrono::Utc>,
     },
+    /// A bus did not take an event.
+    #[error("the event bus {bus}: {reason}")]
+    Bus {
+        /// The bus.
+        bus: String,
+        /// What it said.
+        reason: String,
+    },
     /// A store said no.
     #[error("{action} `{path}`: {source}")]
     Store {
@@ -87,7 +95,7 @@ impl ManifestsError {
     pub fn is_transient(&self) -> bool {
         match self {
             ManifestsError::Store { source, .. } => is_transient(source),
-            ManifestsError::Leased { .. } => true,
+            ManifestsError::Leased { .. } | ManifestsError::Bus { .. } => true,
             _ => false,
         }
     }

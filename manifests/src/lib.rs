@@ -1,11 +1,13 @@
 //! The vocabulary of Arclake: lots, datasets, manifests, events, arc state, paths, the stores, the bus.
 //!
 //! What flows in is names, times and JSON; what flows out is typed values, and documents at the paths of the design.
-//! This crate knows no log format, and of services only a store and a bus. It never reads the clock or the environment.
+//! This crate knows no log format, and of services only a store and a bus. It reads neither the clock nor the environment;
+//! the AWS SDK does, for credentials.
 #![deny(missing_docs)]
 
 mod arc;
 mod attempts;
+mod aws;
 mod bus;
 mod commits;
 mod dataset;
@@ -21,6 +23,7 @@ mod store;
 
 pub use arc::{ArcSink, ArcSource, ArcSpec, MAIN_ROLE, REJECTS_ROLE, RunPlan};
 pub use attempts::{Attempt, AttemptRecord, Lease};
+pub use aws::{Aws, AwsSettings, EventBridgeBus};
 pub use bus::{Bus, Delivery, DiskBus, EVENTS_PER_RECEIVE_MAX, MemoryBus};
 pub use commits::LotEntry;
 pub use dataset::{Dataset, DatasetId, NAME_BYTES_MAX, check_name};

@@ -117,6 +117,17 @@ pub fn parse_learned_columns(path: &Path) -> Option<u32> {
     numbered(path.filename()?.strip_prefix("columns-")?.strip_suffix(".json")?)
 }
 
+/// Arrivals that wait for a lot and are no longer in any queue (numbers from 1), in the metadata store; created once each,
+/// deleted when commits hold them.
+pub fn waiting_arrivals(dataset: &DatasetId, number: u32) -> String {
+    format!("{}/waiting-{number:06}.json", dataset_dir(dataset))
+}
+
+/// The number of such a document; `None` for anything else.
+pub fn parse_waiting_arrivals(path: &Path) -> Option<u32> {
+    numbered(path.filename()?.strip_prefix("waiting-")?.strip_suffix(".json")?)
+}
+
 /// What a path in the manifest store is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ManifestPath {

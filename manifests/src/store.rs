@@ -1,7 +1,9 @@
 //! Where things lie: URIs to stores, and the stores of a placement. URIs flow in, an `ObjectStore` with a path flows
-//! out. All storage goes through `object_store`; S3 is one more [`ObjectStores::register`] and no other change.
+//! out. All storage goes through `object_store`; S3 is one more way to open a store and no other change.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures::TryStreamExt;
@@ -25,7 +27,38 @@ pub struct Located {
 #[derive(Clone, Debug, Default)]
 pub struct ObjectStores {
     by_prefix: Vec<(String, Arc<dyn ObjectStore>)>,
+    buckets: Option<Buckets>,
 }
+
+type OpenBucket = Arc<dyn Fn(&str) -> object_store::Result<Arc<dyn ObjectStore>> + Send + Sync>;
+
+/// Buckets of S3, opened when they are first met.
+#[derive(Clone)]
+struct Buckets {
+    open: OpenBucket,
+    opened: Arc<Mutex<HashMap<String, Arc<dyn ObjectStore>>>>,
+}
+
+impl fmt::Debug for Buckets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Buckets")
+    }
+}
+
+impl Buckets {
+    fn get(&self, bucket: &str) -> object_store::Result<Arc<dyn ObjectStore>> {
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(store) = opened.get(bucket) {
+            return Ok(store.clone());
+        }
+        let store = (self.open)(bucket)?;
+        opened.insert(bucket.to_owned(), store.clone());
+        Ok(store)
+    }
+}
+
+/// How URIs of S3 begin.
+const S3: &str = "s3://";
 
 impl ObjectStores {
     /// Stores for `file://`.
@@ -48,22 +81,45 @@ impl ObjectStores {
         self.by_prefix.sort_by_key(|entry| std::cmp::Reverse(entry.0.len()));
     }
 
+    /// The same with every bucket of `s3://` opened by `open`, once.
+    #[must_use]
+    pub fn with_buckets(self, open: impl Fn(&str) -> object_store::Result<Arc<dyn ObjectStore>> + Send + Sync + 'static) -> ObjectStores {
+        ObjectStores { buckets: Some(Buckets { open: Arc::new(open), opened: Arc::default() }), ..self }
+    }
+
     /// The same with every store seen through `wrap` (fault injection, counting).
     #[must_use]
-    pub fn wrapped(self, wrap: impl Fn(Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore>) -> ObjectStores {
-        ObjectStores { by_prefix: self.by_prefix.into_iter().map(|(prefix, store)| (prefix, wrap(store))).collect() }
+    pub fn wrapped(self, wrap: impl Fn(Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore> + Send + Sync + 'static) -> ObjectStores {
+        let by_prefix = self.by_prefix.into_iter().map(|(prefix, store)| (prefix, wrap(store))).collect();
+        let wrapped = ObjectStores { by_prefix, buckets: None };
+        match self.buckets {
+            Some(Buckets { open, .. }) => wrapped.with_buckets(move |bucket| open(bucket).map(&wrap)),
+            None => wrapped,
+        }
     }
 
     /// The place of a URI. Refuses `..`, empty segments, and schemes nobody registered.
     pub fn locate(&self, uri: &str) -> Result<Located, ManifestsError> {
         let fail = |reason: String| ManifestsError::Uri { uri: uri.to_owned(), reason };
-        let found = self.by_prefix.iter().find_map(|(prefix, store)| Some((uri.strip_prefix(prefix.as_str())?, store)));
+        let found = self.by_prefix.iter().find_map(|(prefix, store)| Some((uri.strip_prefix(prefix.as_str())?, store.clone())));
+        let found = match found {
+            None => self.locate_bucket(uri).transpose().map_err(|error| fail(error.to_string()))?,
+            found => found,
+        };
         let Some((rest, store)) = found else {
-            let known: Vec<_> = self.by_prefix.iter().map(|entry| entry.0.as_str()).collect();
+            let s3 = self.buckets.as_ref().map(|_| S3);
+            let known: Vec<_> = self.by_prefix.iter().map(|entry| entry.0.as_str()).chain(s3).collect();
             return Err(fail(format!("only {} can be read here", known.join(", "))));
         };
         let path = Path::parse(rest).map_err(|error| fail(error.to_string()))?;
-        Ok(Located { store: store.clone(), path })
+        Ok(Located { store, path })
+    }
+
+    /// The key and the bucket of a URI of S3; `None` where it is none, or none is to be had.
+    fn locate_bucket<'a>(&self, uri: &'a str) -> Option<object_store::Result<(&'a str, Arc<dyn ObjectStore>)>> {
+        let (buckets, rest) = (self.buckets.as_ref()?, uri.strip_prefix(S3)?);
+        let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
+        Some(buckets.get(bucket).map(|store| (key, store)))
     }
 }
 
@@ -247,6 +303,27 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let stores = Stores::below(ObjectStores::local(), &format!("file://{}/a b/", folder.path().display())).unwrap();
         conformance(&stores.manifest).await;
+    }
+
+    #[test]
+    fn a_bucket_is_opened_once_and_seen_through_what_wraps_it() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        let (opened, wrapped) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (opening, wrapping) = (opened.clone(), wrapped.clone());
+        let stores = ObjectStores::local().with_buckets(move |_| {
+            opening.fetch_add(1, Ordering::SeqCst);
+            Ok(Arc::new(InMemory::new()))
+        });
+        let stores = stores.wrapped(move |store| {
+            wrapping.fetch_add(1, Ordering::SeqCst);
+            store
+        });
+        for uri in ["s3://one/a b", "s3://one/c%20d", "s3://two", "s3://two/"] {
+            stores.locate(uri).unwrap();
+        }
+        assert_eq!((opened.load(Ordering::SeqCst), wrapped.load(Ordering::SeqCst)), (2, 3), "two buckets, and the disk");
+        assert_eq!(stores.locate("s3://one/c%20d").unwrap().path.as_ref(), "c%20d");
+        assert!(stores.locate("s3://one/../x").is_err() && stores.locate("http://one/x").is_err());
     }
 
     #[test]

@@ -30,6 +30,13 @@ pub enum Origin {
     File(PathBuf),
     /// Standard input; imports are relative to the current folder.
     Stdin,
+    /// A text that was fetched from elsewhere; imports are relative to the current folder.
+    Fetched {
+        /// Where from, for messages.
+        name: String,
+        /// The text.
+        text: String,
+    },
 }
 
 impl Origin {
@@ -43,6 +50,7 @@ impl Origin {
         match self {
             Origin::File(path) => path.display().to_string(),
             Origin::Stdin => "<stdin>".to_owned(),
+            Origin::Fetched { name, .. } => name.clone(),
         }
     }
 
@@ -50,16 +58,17 @@ impl Origin {
     pub fn folder(&self) -> PathBuf {
         let parent = match self {
             Origin::File(path) => path.parent().filter(|parent| *parent != Path::new("")),
-            Origin::Stdin => None,
+            Origin::Stdin | Origin::Fetched { .. } => None,
         };
         parent.unwrap_or(Path::new(".")).to_owned()
     }
 
     fn read(&self) -> Result<String, ProjectError> {
         let fail = |source| ProjectError::Read { path: self.name(), source };
-        let mut reader: Box<dyn Read> = match self {
+        let mut reader: Box<dyn Read + '_> = match self {
             Origin::File(path) => Box::new(std::fs::File::open(path).map_err(fail)?),
             Origin::Stdin => Box::new(std::io::stdin().lock()),
+            Origin::Fetched { text, .. } => Box::new(text.as_bytes()),
         };
         let mut text = String::new();
         let bytes = reader.by_ref().take(PROJECT_BYTES_MAX + 1).read_to_string(&mut text).map_err(fail)?;

@@ -8,6 +8,7 @@ mod file;
 mod jsonnet;
 mod load;
 mod moment;
+pub mod synth;
 mod verify;
 
 pub use error::ProjectError;

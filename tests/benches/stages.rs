@@ -246,7 +246,7 @@ async fn job(logs: &[Bytes], grammar: &Arc<dyn Grammar>) -> Fallible<ConvertJob>
         let path = object_store::path::Path::from(format!("in/{n}"));
         store.put(&path, log.clone().into()).await?;
         let (uri, size) = (format!("memory:///in/{n}"), log.len() as u64);
-        sources.push(SourceObject { uri, size, etag: None, store: store.clone(), path });
+        sources.push(SourceObject { uri, size, etag: None, version: None, store: store.clone(), path });
     }
     let target = |name: &str| Target { store: store.clone(), base: name.into(), uri_base: format!("memory:///{name}/") };
     Ok(ConvertJob {

@@ -55,7 +55,7 @@ impl Lake {
             let path = Path::from(format!("in/{n}"));
             store.put(&path, Bytes::copy_from_slice(object).into()).await.unwrap();
             let uri = format!("memory:///in/{n}");
-            sources.push(SourceObject { uri, size: object.len() as u64, etag: None, store: store.clone(), path });
+            sources.push(SourceObject { uri, size: object.len() as u64, etag: None, version: None, store: store.clone(), path });
         }
         let job = ConvertJob {
             grammar: format::compile(&"s3-access".into()).unwrap(),

@@ -62,7 +62,7 @@ async fn read_lot(stores: &Stores, dataset: &Dataset, commit: &SourceCommit) -> 
 /// What arrived from outside keeps them, so that a file that was replaced since is not taken for the one that arrived.
 fn unmarked(mut manifest: Manifest) -> Manifest {
     if manifest.receipt.is_some() {
-        manifest.objects.iter_mut().for_each(|object| object.etag = None);
+        manifest.objects.iter_mut().for_each(|object| (object.etag, object.version_id) = (None, None));
     }
     manifest
 }
@@ -101,7 +101,8 @@ pub(crate) async fn list_below(stores: &Stores, prefix: &str) -> Result<Vec<Mani
 pub(crate) fn source_object(stores: &Stores, object: &ManifestObject) -> Result<SourceObject, ObjectProblem> {
     let place = stores.objects.locate(&object.uri);
     let place = place.map_err(|error| ObjectProblem { uri: object.uri.clone(), reason: error.to_string() })?;
-    Ok(SourceObject { uri: object.uri.clone(), size: object.size, etag: object.etag.clone(), store: place.store, path: place.path })
+    let (uri, size, etag, version) = (object.uri.clone(), object.size, object.etag.clone(), object.version_id.clone());
+    Ok(SourceObject { uri, size, etag, version, store: place.store, path: place.path })
 }
 
 /// Where the files of a sink go.

@@ -110,7 +110,7 @@ impl Audit<'_> {
         };
         let is_same = meta.size == object.size && (object.etag.is_none() || meta.e_tag == object.etag);
         let (uri, etag) = (object.uri.clone(), object.etag.clone());
-        Ok(is_same.then_some(SourceObject { uri, size: object.size, etag, store: place.store, path: place.path }))
+        Ok(is_same.then_some(SourceObject { uri, size: object.size, etag, version: None, store: place.store, path: place.path }))
     }
 }
 

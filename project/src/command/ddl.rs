@@ -99,7 +99,7 @@ async fn of_dataset(args: &Args) -> anyhow::Result<Table> {
     let project = ProjectArgs { project: file, ext_str: args.ext_str.clone() }.load()?;
     let produced = find_dataset(&project, args.dataset.as_deref().unwrap_or_default())?;
     let arc = producer(&project, &produced)?.to_owned();
-    let known = columns::of_dataset(&project, &engine::open_stores(&project)?, &produced).await?;
+    let known = columns::of_dataset(&project, &engine::open_stores(&project).await?, &produced).await?;
     let unknown = || Trouble::not_found(format!("{} has no file yet that would show its columns", produced.dataset.id()));
     Ok(Table {
         name: table_name(args.table.as_deref().unwrap_or(&produced.dataset.name)),

@@ -34,7 +34,7 @@ pub struct Args {
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let project = args.project.load()?;
     let window = args.window.window(context)?;
-    let stores = engine::open_stores(&project)?;
+    let stores = engine::open_stores(&project).await?;
     let mut rows = Vec::new();
     for produced in chosen(&project, &args.datasets)? {
         let found = found(&stores, &produced, &window).await?;

@@ -201,7 +201,7 @@ impl Context {
 /// The project file, for commands that need one.
 #[derive(Clone, Debug, Args)]
 pub struct ProjectArgs {
-    /// The project file, JSON or Jsonnet; `-` reads stdin.
+    /// The project file, JSON or Jsonnet; `-` reads stdin; `s3://…` one that is deployed.
     #[arg(short, long = "project", value_name = "FILE", env = "ARC_PROJECT")]
     pub project: PathBuf,
     /// A Jsonnet external variable; may be given more than once.
@@ -223,8 +223,25 @@ impl ProjectArgs {
         };
         let variables = self.ext_str.iter().map(variable).collect::<Result<Vec<_>, _>>()?;
         let current = std::env::current_dir()?;
-        Ok(project::load(&project::Origin::from_argument(&self.project), &variables, &current))
+        let origin = match self.project.to_str().filter(|path| path.starts_with("s3://")) {
+            Some(uri) => project::Origin::Fetched { name: uri.to_owned(), text: fetch(uri)? },
+            None => project::Origin::from_argument(&self.project),
+        };
+        Ok(project::load(&origin, &variables, &current))
     }
+}
+
+/// The text of a small object of S3.
+fn fetch(uri: &str) -> anyhow::Result<String> {
+    let read = async {
+        let aws = manifests::Aws::load(&boundary::aws::settings()).await;
+        let (folder, file) = uri.rsplit_once('/').unwrap_or((uri, ""));
+        let body = manifests::Root::new(&aws.objects(), folder)?.get(file).await?;
+        let body = body.ok_or_else(|| Trouble::not_found(format!("{uri} is not there")).next("arc projects"))?;
+        Ok(String::from_utf8(body.into()).map_err(|_| Trouble::usage(format!("{uri} is no text")))?)
+    };
+    // Commands load their project before they do anything else, from a thread that may wait.
+    tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(read))
 }
 
 /// A problem of the project file or of an argument, as it ends the program.

@@ -57,7 +57,7 @@ pub struct Args {
 /// Runs the query and writes its rows.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let project = Arc::new(args.project.load()?);
-    let stores = engine::open_stores(&project)?;
+    let stores = engine::open_stores(&project).await?;
     let session = session(project.clone(), stores, args.memory)?;
     let frame = plan(&session, &project, &args.sql).await?;
     let limit = limit(&args, context.output);

@@ -10,7 +10,7 @@ use manifests::{ArcSpec, Lot, RunPlan, State};
 use project::Project;
 
 use super::{Context, Exit, ProjectArgs, Trouble, detect, formats, run_files};
-use crate::engine::{self, Engine, Outcome, Planner, Progress, Ran};
+use crate::engine::{self, Engine, Job, Outcome, Planner, Progress, Ran, Stop};
 use crate::output::escape;
 use crate::output::{Cell, print_record};
 
@@ -140,8 +140,29 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let engine = Engine::open(project).await?;
     let plan = plan(&engine, &arc, lot, context).await?;
     check_state(&engine, &arc, &plan, args.manifest_state).await?;
-    let ran = engine::run(&engine, &arc, &plan, &Progress::new(context.progress)).await;
+    let ran = run_or_stop(&engine, &arc, &plan, Stop::on_signals()?, context).await?;
+    if let Some(job) = Job::of_environment() {
+        eprintln!("{}", job.metrics(&engine.project.name, &ran, chrono::Utc::now()));
+        if matches!(ran.outcome, Outcome::Failed { is_transient: true, .. } | Outcome::Elsewhere) {
+            eprintln!("{}", escape(&ran.to_string()));
+            std::process::exit(engine::EXIT_TRANSIENT);
+        }
+    }
     report(&ran, context)
+}
+
+/// Runs until done or told to stop. A run that is stopped leaves nothing readable, and its attempt is over, so that the next
+/// one need not wait for its lease to end.
+async fn run_or_stop(engine: &Engine, arc: &ArcSpec, plan: &RunPlan, mut stop: Stop, context: &Context) -> anyhow::Result<Ran> {
+    let progress = Progress::new(context.progress);
+    tokio::select! {
+        ran = engine::run(engine, arc, plan, &progress) => return Ok(ran),
+        () = stop.asked() => {}
+    }
+    let (cause, now) = ("the worker was told to stop".to_owned(), chrono::Utc::now());
+    let state = manifests::ArcState::Missing;
+    engine.stores.end_attempt(&arc.id, plan.lot, &engine.owner, state, Some(cause.clone()), true, now).await?;
+    Ok(Ran { arc: arc.id.arc.clone(), lot: plan.lot, outcome: Outcome::Failed { cause, is_transient: true } })
 }
 
 /// The arc of that name, or what its name may have been meant to be.

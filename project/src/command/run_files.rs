@@ -150,7 +150,7 @@ fn expand(input: &str) -> anyhow::Result<Vec<PathBuf>> {
 fn source(objects: &ObjectStores, path: &Path) -> anyhow::Result<SourceObject> {
     let located = locate(objects, path)?;
     let size = std::fs::metadata(path).map_or(0, |meta| meta.len());
-    Ok(SourceObject { uri: uri(path)?, size, etag: None, store: located.store, path: located.path })
+    Ok(SourceObject { uri: uri(path)?, size, etag: None, version: None, store: located.store, path: located.path })
 }
 
 fn uri(path: &Path) -> Result<String, Trouble> {

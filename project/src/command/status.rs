@@ -41,7 +41,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         true => project.arcs.iter().collect(),
         false => args.arcs.iter().map(|name| find_arc(&project, name)).collect::<Result<_, _>>()?,
     };
-    let stores = engine::open_stores(&project)?;
+    let stores = engine::open_stores(&project).await?;
     let mut dispatcher = Dispatcher::new(stores, Arc::new(MemoryBus::default())).await?;
     let worker = Worker { owner: String::new(), lease: TimeDelta::zero(), is_dead: Arc::new(Engine::is_dead) };
     let mut all = Vec::new();

@@ -56,5 +56,5 @@ pub fn wrapped(objects: ObjectStores) -> ObjectStores {
         return objects;
     }
     let writes: Arc<dyn Faults> = Arc::new(Writes { kill_at, count_to, seen: AtomicU64::new(0) });
-    objects.wrapped(|store| Arc::new(FaultyStore::new(store, writes.clone())))
+    objects.wrapped(move |store| Arc::new(FaultyStore::new(store, writes.clone())))
 }

@@ -1,7 +1,8 @@
-//! A project opened for work on this machine: its stores, its bus, who this process is. A checked project flows in;
+//! A project opened for work: its stores, its bus, who this process is. A checked project flows in;
 //! runs of its arcs, and what became of them, flow out. All writes go through the stores, so that a crash can be
 //! injected before any of them.
 
+mod job;
 mod kill;
 mod owner;
 mod progress;
@@ -13,10 +14,12 @@ pub mod up;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use manifests::{Bus, DiskBus, ObjectStores, Stores};
+use manifests::{Aws, AwsSettings, Bus, DiskBus, EventBridgeBus, ObjectStores, Root, Stores};
+use project::synth::Names;
 use project::{Placement, Project};
 
 use crate::command::Trouble;
+pub use job::{EXIT_TRANSIENT, Job};
 pub use progress::{Line, Progress};
 pub use runs::{Outcome, Planner, Ran, reprocess, run, threads};
 pub use stop::Stop;
@@ -32,18 +35,16 @@ pub struct Engine {
     pub bus: Arc<dyn Bus>,
     /// This process, as leases name it.
     pub owner: String,
-    /// Folder of the placement.
+    /// Folder of the placement; of one on AWS, a folder for what need not last.
     pub root: PathBuf,
 }
 
 impl Engine {
     /// Opens the stores and registers the project and the datasets it owns.
     pub async fn open(project: Project) -> anyhow::Result<Engine> {
-        let stores = open_stores(&project)?;
+        let Opened { stores, bus, root } = open(&project).await?;
         register::register(&project, &stores).await?;
-        let bus: Arc<dyn Bus> = Arc::new(DiskBus::new(stores.artifact.clone()));
-        let root = root(&project)?;
-        Ok(Engine { project: Arc::new(project), stores, bus, owner: owner::this_process(), root })
+        Ok(Engine { project: Arc::new(project), stores, bus, owner: owner::this_worker(), root })
     }
 
     /// Whether the process that `owner` names is certainly gone.
@@ -62,18 +63,45 @@ pub fn local_objects() -> ObjectStores {
     kill::wrapped(ObjectStores::local())
 }
 
+/// A placement that can be worked on.
+struct Opened {
+    stores: Stores,
+    bus: Arc<dyn Bus>,
+    root: PathBuf,
+}
+
 /// The stores of a project's placement.
-pub fn open_stores(project: &Project) -> Result<Stores, Trouble> {
+pub async fn open_stores(project: &Project) -> Result<Stores, Trouble> {
+    Ok(open(project).await?.stores)
+}
+
+async fn open(project: &Project) -> Result<Opened, Trouble> {
     match &project.placement {
         Placement::Local { root_uri } => {
-            Stores::below(local_objects(), root_uri).map_err(|error| Trouble::usage(format!("placement.root: {error}")))
+            let stores = Stores::below(local_objects(), root_uri).map_err(|error| Trouble::usage(format!("placement.root: {error}")))?;
+            let bus = Arc::new(DiskBus::new(stores.artifact.clone()));
+            Ok(Opened { stores, bus, root: PathBuf::from(root_uri.trim_start_matches("file://")) })
         }
-        Placement::Aws { .. } => Err(Trouble::usage("this project lives on AWS; this version of arc works on local placements")
-            .next("placement: { provider: 'local', root: 'lake' }")),
+        Placement::Aws { region, .. } => {
+            let settings = AwsSettings { region: Some(region.clone()), ..boundary::aws::settings() };
+            open_aws(project, &Aws::load(&settings).await)
+        }
     }
 }
 
-fn root(project: &Project) -> anyhow::Result<PathBuf> {
-    let Placement::Local { root_uri } = &project.placement else { anyhow::bail!("a placement on AWS has no folder") };
-    Ok(PathBuf::from(root_uri.trim_start_matches("file://")))
+/// What does not have to outlast a worker lies in the folder for temporary files.
+fn open_aws(project: &Project, aws: &Aws) -> Result<Opened, Trouble> {
+    let names = Names::new(&project.placement).ok_or_else(|| Trouble::usage("the placement is not on AWS"))?;
+    let objects = kill::wrapped(aws.objects());
+    let bucket = |bucket: String| Root::new(&objects, &format!("s3://{bucket}")).map_err(|error| Trouble::usage(error.to_string()));
+    let stores = Stores {
+        manifest: bucket(names.manifest_bucket())?,
+        arc_state: bucket(names.arc_state_bucket())?,
+        metadata: bucket(names.metadata_bucket())?,
+        artifact: bucket(names.artifact_bucket())?,
+        objects: objects.clone(),
+    };
+    let bus = Arc::new(EventBridgeBus::new(aws, &names.event_bus()));
+    let root = std::env::temp_dir().join(format!("arclake-{}", names.project(&project.name, &project.version).prefix));
+    Ok(Opened { stores, bus, root })
 }

@@ -16,8 +16,22 @@ pub fn this_process() -> String {
     format!("{}/{pid}/{}", host(), started(pid).unwrap_or(0))
 }
 
+/// The text of this worker: the job of Batch and its attempt where it is one, else this process.
+pub fn this_worker() -> String {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    match variable("AWS_BATCH_JOB_ID") {
+        Some(job) => format!("batch/{job}/{}", variable("AWS_BATCH_JOB_ATTEMPT").unwrap_or_else(|| "1".to_owned())),
+        None => this_process(),
+    }
+}
+
 /// Whether `owner` was a process of this host and is gone.
 pub fn is_dead(owner: &str) -> bool {
+    if let Some((job, _)) = owner.strip_prefix("batch/").and_then(|rest| rest.split_once('/')) {
+        // Attempts of one job come one after the other: another attempt of this worker's own job is over.
+        let mine = this_worker();
+        return mine != owner && mine.starts_with(&format!("batch/{job}/"));
+    }
     let parts: Vec<&str> = owner.split('/').collect();
     let [owners_host, pid, start] = parts.as_slice() else { return false };
     let (Ok(pid), Ok(start)) = (pid.parse(), start.parse::<u64>()) else { return false };

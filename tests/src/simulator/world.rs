@@ -117,7 +117,8 @@ impl World {
         let store = SimStore::new(time.clone(), replaces);
         let mut plain = ObjectStores::default();
         plain.register("memory://", Arc::new(store.clone()));
-        let faulty = plain.clone().wrapped(|store| Arc::new(FaultyStore::new(store, dice.clone())));
+        let fates = dice.clone();
+        let faulty = plain.clone().wrapped(move |store| Arc::new(FaultyStore::new(store, fates.clone())));
         let open = |stores| Stores::below(stores, "memory:///lake").expect("a path in memory");
         let bus = Arc::new(SimBus { inner: Arc::new(MemoryBus::default()), dice: dice.clone() });
         let arrival = if dice.roll(3) == 0 { EventArrival::Infrequent } else { EventArrival::Frequent };

@@ -1,0 +1,203 @@
+//! Jobs of AWS Batch: an arc, a lot and what there is to read flow in; a submitted job flows out, unless one of that name is
+//! at work already.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Mutex, PoisonError};
+
+use aws_sdk_batch::Client;
+use aws_sdk_batch::types::{ContainerOverrides, JobStatus, KeyValuePair, KeyValuesPair, ResourceRequirement, ResourceType};
+use chrono::{DateTime, TimeDelta, Utc};
+use manifests::{Aws, Dataset, RunPlan};
+
+use super::{DeployedArc, service};
+use crate::error::BoundaryError;
+
+/// The longest name of a job.
+const JOB_NAME_MAX: usize = 128;
+/// How long a submission is remembered, in minutes: listings may not know it at once.
+const REMEMBERED_MINUTES: i64 = 5;
+
+/// Sizes of a job, by the most bytes that it reads: vCPUs and memory in MiB, as Fargate has them.
+const SIZES: [(u64, JobSize); 4] = [
+    (256 << 20, JobSize { vcpus: 1, memory_mib: 2_048 }),
+    (4 << 30, JobSize { vcpus: 2, memory_mib: 4_096 }),
+    (32 << 30, JobSize { vcpus: 4, memory_mib: 8_192 }),
+    (u64::MAX, JobSize { vcpus: 8, memory_mib: 16_384 }),
+];
+
+/// vCPUs that Fargate has, each with the least and the most memory that goes with it and the step between, in MiB.
+const FARGATE: [(u32, u32, u32, u32); 5] =
+    [(1, 2_048, 8_192, 1_024), (2, 4_096, 16_384, 1_024), (4, 8_192, 30_720, 1_024), (8, 16_384, 61_440, 4_096), (16, 32_768, 122_880, 8_192)];
+
+/// What a job gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JobSize {
+    /// Processors.
+    pub vcpus: u32,
+    /// Memory, in MiB.
+    pub memory_mib: u32,
+}
+
+impl JobSize {
+    /// For so many bytes to read. A worker's memory does not grow with them, so this buys time: a lot should be done before
+    /// the next one comes.
+    pub fn for_bytes(bytes: u64) -> JobSize {
+        SIZES.iter().find(|(most, _)| bytes <= *most).map_or(SIZES[0].1, |size| size.1)
+    }
+
+    /// With so much memory as asked for, rounded up to what Fargate has, and the fewest processors that it goes with.
+    pub fn with_memory(memory_mib: u32) -> JobSize {
+        for (vcpus, least, most, step) in FARGATE {
+            if memory_mib <= most {
+                let memory_mib = memory_mib.max(least).next_multiple_of(step);
+                return JobSize { vcpus, memory_mib };
+            }
+        }
+        JobSize { vcpus: 16, memory_mib: 122_880 }
+    }
+}
+
+/// What is to be submitted.
+pub(super) struct Submission<'a> {
+    pub arc: &'a DeployedArc,
+    pub plan: &'a RunPlan,
+    /// The source that the run is told of, and the URI of its manifest.
+    pub source: Option<(&'a Dataset, String)>,
+    pub bytes: u64,
+}
+
+/// What came of a submission.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Submitted {
+    /// A new job of this id.
+    Job(String),
+    /// One of this name is at work.
+    Already,
+}
+
+/// A job queue.
+#[derive(Debug)]
+pub struct BatchJobs {
+    client: Client,
+    queue: String,
+    recent: Mutex<BTreeMap<String, DateTime<Utc>>>,
+}
+
+impl BatchJobs {
+    /// The queue of this name or ARN.
+    pub fn new(aws: &Aws, queue: &str) -> BatchJobs {
+        BatchJobs { client: Client::new(aws.config()), queue: queue.to_owned(), recent: Mutex::default() }
+    }
+
+    /// The name of the job of an arc on a lot: the same for the same source commits, so that a second submission is seen.
+    pub(super) fn name(arc: &str, plan: &RunPlan) -> String {
+        let mut hasher = DefaultHasher::new();
+        for source in &plan.sources {
+            (&source.dataset.name, &source.dataset.version, source.lot, source.generation).hash(&mut hasher);
+        }
+        let letter = |letter: char| if letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_') { letter } else { '_' };
+        let tail = format!("-{}-{:08x}", plan.lot, hasher.finish() as u32);
+        let head: String = arc.chars().map(letter).take(JOB_NAME_MAX - tail.len()).collect();
+        // A name begins with a letter or a digit.
+        let head = if head.starts_with(|letter: char| letter.is_ascii_alphanumeric()) { head } else { format!("a{}", &head[1..]) };
+        head + &tail
+    }
+
+    /// Whether a job of this name is on its way or at work.
+    async fn is_active(&self, name: &str) -> Result<bool, BoundaryError> {
+        let filter = KeyValuesPair::builder().name("JOB_NAME").values(name).build();
+        let answer = self.client.list_jobs().job_queue(&self.queue).filters(filter).send().await;
+        let answer = answer.map_err(|error| service("list jobs of", &self.queue, error))?;
+        let is_over = |status: &JobStatus| matches!(status, JobStatus::Succeeded | JobStatus::Failed);
+        let jobs = answer.job_summary_list().iter().filter(|job| job.job_name() == Some(name));
+        Ok(jobs.into_iter().any(|job| job.status().is_some_and(|status| !is_over(status))))
+    }
+
+    fn remembers(&self, name: &str, now: DateTime<Utc>) -> bool {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.retain(|_, at| now - *at < TimeDelta::minutes(REMEMBERED_MINUTES));
+        recent.contains_key(name)
+    }
+
+    /// Forgets a submission, so that the next one of its name is made.
+    pub(super) fn forget(&self, name: &str) {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+
+    /// Submits, unless a job of the same name is there that is not over.
+    pub(super) async fn submit(&self, submission: &Submission<'_>, now: DateTime<Utc>) -> Result<Submitted, BoundaryError> {
+        let name = BatchJobs::name(&submission.arc.name, submission.plan);
+        if self.remembers(&name, now) || self.is_active(&name).await? {
+            return Ok(Submitted::Already);
+        }
+        let size = submission.arc.memory_mib.map_or_else(|| JobSize::for_bytes(submission.bytes), JobSize::with_memory);
+        let need = |kind, value: u32| ResourceRequirement::builder().r#type(kind).value(value.to_string()).build();
+        let variable = |name: &str, value: u32| KeyValuePair::builder().name(name).value(value.to_string()).build();
+        let overrides = ContainerOverrides::builder()
+            .resource_requirements(need(ResourceType::Vcpu, size.vcpus))
+            .resource_requirements(need(ResourceType::Memory, size.memory_mib))
+            .environment(variable("ARC_JOB_VCPUS", size.vcpus))
+            .environment(variable("ARC_JOB_MEMORY_MIB", size.memory_mib))
+            .build();
+        let mut call = self.client.submit_job().job_name(&name).job_queue(&self.queue).container_overrides(overrides);
+        call = call.job_definition(&submission.arc.job_definition).propagate_tags(true);
+        for (key, value) in parameters(submission) {
+            call = call.parameters(key, value);
+        }
+        let answer = call.send().await.map_err(|error| service("submit job", &name, error))?;
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).insert(name, now);
+        Ok(Submitted::Job(answer.job_id().unwrap_or_default().to_owned()))
+    }
+}
+
+/// What `Ref::` in a job definition's command stands for.
+fn parameters(submission: &Submission<'_>) -> BTreeMap<&'static str, String> {
+    let mut given = BTreeMap::from([("arc", submission.arc.name.clone()), ("lot", submission.plan.lot.to_string())]);
+    if let Some((dataset, manifest)) = &submission.source {
+        given.insert("manifest", manifest.clone());
+        given.insert("dataset_name", dataset.name.clone());
+        given.insert("dataset_version", dataset.version.clone());
+        given.insert("dataset_path_uri", dataset.path_uri.clone());
+        given.insert("dataset_id", dataset.id().to_string());
+    }
+    given
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use manifests::{DatasetId, SourceCommit};
+    use proptest::prelude::*;
+
+    fn plan(generation: u32) -> RunPlan {
+        let lot = "20230717PT5M250".parse().unwrap();
+        let dataset = DatasetId { name: "raw".into(), version: "1".into() };
+        RunPlan { lot, sources: vec![SourceCommit { dataset, lot, generation }], replay: false }
+    }
+
+    proptest! {
+        #[test]
+        fn names_are_names_of_batch(arc in "\\PC{1,150}") {
+            let name = BatchJobs::name(&arc, &plan(1));
+            prop_assert!(name.len() <= JOB_NAME_MAX && name.starts_with(|c: char| c.is_ascii_alphanumeric()), "{}", name);
+            prop_assert!(name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'), "{}", name);
+        }
+
+        #[test]
+        fn fargate_has_every_size(memory in 1u32..200_000) {
+            let size = JobSize::with_memory(memory);
+            let (_, least, most, step) = *FARGATE.iter().find(|row| row.0 == size.vcpus).unwrap();
+            prop_assert!(size.memory_mib >= least && size.memory_mib <= most && (size.memory_mib - least) % step == 0);
+            prop_assert!(size.memory_mib >= memory.min(122_880));
+        }
+    }
+
+    #[test]
+    fn the_same_sources_have_the_same_name_and_others_another() {
+        assert_eq!(BatchJobs::name("convert", &plan(1)), BatchJobs::name("convert", &plan(1)));
+        assert_ne!(BatchJobs::name("convert", &plan(1)), BatchJobs::name("convert", &plan(2)));
+        assert!(SIZES.iter().all(|(_, size)| JobSize::with_memory(size.memory_mib) == *size));
+        assert_eq!(JobSize::for_bytes(0).memory_mib, 2_048);
+    }
+}

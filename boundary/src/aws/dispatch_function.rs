@@ -1,0 +1,226 @@
+//! The dispatch function: availability events, a sweep by the clock, states of jobs and activities flow in; jobs, arc state
+//! and notices flow out. A sweep finds what lost events left due, so that no event has to be answered twice.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use manifests::{ArcId, ArcSpec, ArcState, Aws, Bus, DatasetId, EVENT_DETAIL_TYPE, EventBridgeBus, Lot, State, Stores, paths};
+use serde_json::{Value, json};
+
+use super::batch::{Submission, Submitted};
+use super::job_state::{JobEnd, JobState};
+use super::notice::Notice;
+use super::{BatchJobs, DeployedArc, Deployment, Metrics, activity};
+use crate::dispatch::{Dispatched, Dispatcher, DueRun, Worker};
+use crate::error::BoundaryError;
+
+/// The lease of an empty lot that is published here, in seconds.
+const LEASE_SECONDS: i64 = 120;
+/// Jobs submitted by one call; what is left, the next sweep finds.
+const JOBS_PER_CALL_MAX: usize = 500;
+
+/// The dispatch function of a project.
+pub struct DispatchFunction {
+    aws: Aws,
+    deployment: Deployment,
+    specs: Vec<ArcSpec>,
+    stores: Stores,
+    bus: Arc<dyn Bus>,
+    jobs: BatchJobs,
+    topic: Option<String>,
+}
+
+impl DispatchFunction {
+    /// The function of a deployment, with a job queue and a topic for failures.
+    pub fn new(aws: Aws, deployment: Deployment, queue: &str, topic: Option<String>) -> Result<DispatchFunction, BoundaryError> {
+        let (stores, specs) = (deployment.stores(&aws)?, deployment.arc_specs());
+        let (bus, jobs) = (Arc::new(EventBridgeBus::new(&aws, &deployment.bus)), BatchJobs::new(&aws, queue));
+        Ok(DispatchFunction { aws, deployment, specs, stores, bus, jobs, topic })
+    }
+
+    /// One call at `now`; the answer says what was done.
+    pub async fn call(&self, event: &Value, now: DateTime<Utc>) -> Result<Value, BoundaryError> {
+        let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str);
+        if let Some(name) = text("/activity") {
+            return self.run_activity(name, now).await;
+        }
+        match text("/detail-type") {
+            Some("Batch Job State Change") => self.follow_job(event, now).await,
+            Some(EVENT_DETAIL_TYPE) => match hint(event) {
+                Some(hint) => self.dispatch(Some(hint), now).await,
+                None => Ok(json!({"ignored": "an event without a lot"})),
+            },
+            _ => self.dispatch(None, now).await,
+        }
+    }
+
+    fn worker(&self) -> Worker {
+        let owner = format!("dispatch/{}/{}", self.deployment.project, self.deployment.version);
+        Worker { owner, lease: TimeDelta::seconds(LEASE_SECONDS), is_dead: Arc::new(|_| false) }
+    }
+
+    async fn dispatch(&self, hint: Option<(DatasetId, Lot)>, now: DateTime<Utc>) -> Result<Value, BoundaryError> {
+        let mut dispatcher = Dispatcher::new(self.stores.clone(), self.bus.clone()).await?;
+        let Dispatched { runs, empties } = match &hint {
+            Some((dataset, lot)) => dispatcher.pass_at(&self.specs, (dataset, *lot), now, &self.worker()).await?,
+            None => dispatcher.pass(&self.specs, now, &self.worker()).await?,
+        };
+        let (due, mut jobs, mut already) = (runs.len(), Vec::new(), 0);
+        for run in runs.iter().take(JOBS_PER_CALL_MAX) {
+            match self.submit(run, now).await? {
+                Submitted::Job(job) => jobs.push(json!({"arc": self.specs[run.arc].id.arc, "lot": run.plan.lot.to_string(), "job": job})),
+                Submitted::Already => already += 1,
+            }
+        }
+        let line = Metrics::new(now, vec![("Project", self.deployment.project.clone())])
+            .with("JobsSubmitted", "Count", jobs.len() as f64)
+            .with("EmptyLots", "Count", empties as f64)
+            .with("RunsDue", "Count", due as f64);
+        println!("{}", line.line());
+        Ok(json!({"due": due, "submitted": jobs, "already": already, "empties": empties}))
+    }
+
+    async fn submit(&self, run: &DueRun, now: DateTime<Utc>) -> Result<Submitted, BoundaryError> {
+        let (arc, spec) = (&self.deployment.arcs[run.arc], &self.specs[run.arc]);
+        let (mut bytes, mut source) = (0, None);
+        for commit in &run.plan.sources {
+            let Some(read) = spec.sources.iter().find(|source| source.dataset.id() == commit.dataset) else { continue };
+            let Some(manifest) = self.stores.latest(&read.dataset, commit.lot).await? else { continue };
+            bytes += manifest.bytes();
+            if source.is_none() || read.role == manifests::MAIN_ROLE {
+                let copy = self.stores.manifest.uri(&paths::state_copy(&commit.dataset, commit.lot, manifest.state));
+                source = Some((&read.dataset, copy));
+            }
+        }
+        self.jobs.submit(&Submission { arc, plan: &run.plan, source, bytes }, now).await
+    }
+
+    async fn run_activity(&self, name: &str, now: DateTime<Utc>) -> Result<Value, BoundaryError> {
+        let export = self.deployment.exports.iter().find(|export| export.name == name);
+        let export = export.ok_or_else(|| BoundaryError::Service {
+            action: "run activity",
+            name: name.to_owned(),
+            reason: format!("project {} has none of this name", self.deployment.project),
+            transient: false,
+        })?;
+        let lot = activity::export(&self.aws, export, now).await?;
+        Ok(json!({"activity": name, "lot": lot.to_string()}))
+    }
+
+    /// Brings what Batch says of a job into the arc's state; tells a person where it failed.
+    async fn follow_job(&self, event: &Value, now: DateTime<Utc>) -> Result<Value, BoundaryError> {
+        let Some(state) = JobState::read(event) else { return Ok(json!({"ignored": "a job of somebody else"})) };
+        let Some(arc) = self.deployment.arcs.iter().find(|arc| arc.name == state.arc) else {
+            return Ok(json!({"ignored": "a job of an arc that is not deployed"}));
+        };
+        let id = ArcId { project: self.deployment.project.clone(), version: self.deployment.version.clone(), arc: arc.name.clone() };
+        match &state.end {
+            None if arc.is_foreign => self.begin_foreign(&id, &state, now).await?,
+            None => {}
+            Some(JobEnd::Succeeded) if arc.is_foreign => return self.end_foreign(arc, &id, &state, now).await,
+            Some(JobEnd::Succeeded) => self.jobs.forget(&state.name),
+            Some(JobEnd::Failed { cause, is_transient }) => {
+                self.jobs.forget(&state.name);
+                return self.fail(arc, &id, &state, cause, *is_transient, now).await;
+            }
+        }
+        Ok(json!({"arc": arc.name, "lot": state.lot.to_string()}))
+    }
+
+    /// Takes the attempt of a job whose image knows nothing of attempts.
+    async fn begin_foreign(&self, id: &ArcId, state: &JobState, now: DateTime<Utc>) -> Result<(), BoundaryError> {
+        let owner = owner(&state.job);
+        let last = self.stores.last_attempt(id, state.lot).await?;
+        if last.is_some_and(|last| last.record.owner == owner) {
+            return Ok(());
+        }
+        let lease = TimeDelta::days(1);
+        match self.stores.acquire(id, state.lot, &owner, now, lease, |_| false).await {
+            Ok(_) | Err(manifests::ManifestsError::Leased { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Ends it, as Clusterless does: by the manifests that the image has written.
+    async fn end_foreign(&self, arc: &DeployedArc, id: &ArcId, state: &JobState, now: DateTime<Utc>) -> Result<Value, BoundaryError> {
+        self.jobs.forget(&state.name);
+        self.begin_foreign(id, state, now).await?;
+        let mut states = Vec::new();
+        for sink in &arc.sinks {
+            if let Some(manifest) = self.stores.latest(&sink.dataset, state.lot).await? {
+                states.push(manifest.state);
+                self.stores.announce(&manifest, self.bus.as_ref()).await?;
+            }
+        }
+        if states.is_empty() {
+            let cause = "the job succeeded and wrote no manifest".to_owned();
+            return self.fail(arc, id, state, &cause, false, now).await;
+        }
+        let end = if states.contains(&State::Partial) { ArcState::Partial } else { ArcState::Complete };
+        self.stores.end_attempt(id, state.lot, &owner(&state.job), end, None, false, now).await?;
+        Ok(json!({"arc": arc.name, "lot": state.lot.to_string(), "state": end.as_str()}))
+    }
+
+    async fn fail(
+        &self,
+        arc: &DeployedArc,
+        id: &ArcId,
+        state: &JobState,
+        cause: &str,
+        is_transient: bool,
+        now: DateTime<Utc>,
+    ) -> Result<Value, BoundaryError> {
+        // What the worker itself wrote down says more than Batch knows.
+        let last = self.stores.last_attempt(id, state.lot).await?;
+        let (mut cause, mut is_transient) = (cause.to_owned(), is_transient);
+        match last {
+            // It is committed: the exit code says that something was rejected past its limit, or is partial.
+            Some(last) if matches!(last.state, ArcState::Complete | ArcState::Partial) && last.record.owner.starts_with(&owner(&state.job)) => {
+                return Ok(json!({"arc": arc.name, "lot": state.lot.to_string(), "state": last.state.as_str()}));
+            }
+            Some(last) if last.state == ArcState::Missing && last.record.owner.starts_with(&owner(&state.job)) => {
+                (cause, is_transient) = (last.record.cause.unwrap_or(cause), last.record.transient);
+            }
+            Some(last) if last.state == ArcState::Running && last.record.owner.starts_with(&owner(&state.job)) => {
+                self.stores.end_attempt(id, state.lot, &last.record.owner, ArcState::Missing, Some(cause.clone()), is_transient, now).await?;
+            }
+            // It never came to an attempt: one is made, so that listings show the failure and retries are counted.
+            Some(last) if last.is_leased(now) => {}
+            _ => {
+                self.begin_foreign(id, state, now).await?;
+                self.stores.end_attempt(id, state.lot, &owner(&state.job), ArcState::Missing, Some(cause.clone()), is_transient, now).await?;
+            }
+        }
+        self.tell(arc, state, &cause, is_transient, now).await?;
+        Ok(json!({"arc": arc.name, "lot": state.lot.to_string(), "state": "missing", "cause": cause}))
+    }
+
+    async fn tell(&self, arc: &DeployedArc, state: &JobState, cause: &str, is_transient: bool, now: DateTime<Utc>) -> Result<(), BoundaryError> {
+        let line = Metrics::new(now, vec![("Project", self.deployment.project.clone())]).with("FailedRuns", "Count", 1.0);
+        println!("{}", line.property("Arc", arc.name.as_str()).property("Lot", state.lot.to_string()).line());
+        let Some(topic) = &self.topic else { return Ok(()) };
+        let notice = Notice {
+            project: &self.deployment.project,
+            version: &self.deployment.version,
+            region: &self.deployment.region,
+            arc: &arc.name,
+            lot: state.lot,
+            cause,
+            log_group: &arc.log_group,
+            log_stream: state.log_stream.as_deref(),
+            is_transient,
+        };
+        notice.publish(&self.aws, topic).await
+    }
+}
+
+/// The owner of attempts that a job of Batch makes, as leases name it; a worker adds the number of Batch's own attempt.
+pub(super) fn owner(job: &str) -> String {
+    format!("batch/{job}")
+}
+
+fn hint(event: &Value) -> Option<(DatasetId, Lot)> {
+    let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str);
+    let (name, version) = (text("/detail/dataset/name")?.to_owned(), text("/detail/dataset/version")?.to_owned());
+    Some((DatasetId { name, version }, text("/detail/lot")?.parse().ok()?))
+}

@@ -1,0 +1,36 @@
+//! The edge on AWS: what the two functions are made of. Events flow in as JSON; commits, jobs and notices flow out. The
+//! protocol itself is not here: ticks and dispatch are those of every placement.
+
+mod activity;
+mod batch;
+mod boundary_function;
+mod deployment;
+mod dispatch_function;
+mod job_state;
+mod metrics;
+mod notice;
+mod sqs;
+
+pub use batch::{BatchJobs, JobSize};
+pub use boundary_function::BoundaryFunction;
+pub use deployment::{DeployedArc, Deployment, LogExport, StoreUris};
+pub use dispatch_function::DispatchFunction;
+pub use metrics::Metrics;
+pub use sqs::SqsQueue;
+
+use crate::error::BoundaryError;
+
+/// An error of a service as this crate tells it. The SDK has tried again already where that makes sense.
+fn service<E>(action: &'static str, name: &str, error: E) -> BoundaryError
+where
+    E: std::error::Error,
+{
+    let reason = aws_sdk_sqs::error::DisplayErrorContext(&error).to_string();
+    BoundaryError::Service { action, name: name.to_owned(), reason, transient: true }
+}
+
+/// What the environment says of AWS beyond what its SDK reads by itself: another endpoint for S3.
+pub fn settings() -> manifests::AwsSettings {
+    let s3_endpoint_url = std::env::var("AWS_ENDPOINT_URL_S3").ok();
+    manifests::AwsSettings { s3_endpoint_url, ..manifests::AwsSettings::default() }
+}

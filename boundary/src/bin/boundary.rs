@@ -1,0 +1,18 @@
+//! The boundary's function on AWS Lambda. The environment says what it is the boundary of: `ARC_DEPLOYMENT` (the URI of a
+//! deployment), `ARC_BOUNDARY` (a name in it) and, where there is a queue, `ARC_QUEUE_URL`.
+
+use boundary::aws::{BoundaryFunction, Deployment};
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use manifests::Aws;
+use serde_json::Value;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    lambda_runtime::tracing::init_default_subscriber();
+    let aws = Aws::load(&boundary::aws::settings()).await;
+    let deployment = Deployment::load(&aws.objects(), &std::env::var("ARC_DEPLOYMENT")?).await?;
+    let queue = std::env::var("ARC_QUEUE_URL").ok();
+    let function = &BoundaryFunction::new(&aws, &deployment, &std::env::var("ARC_BOUNDARY")?, queue.as_deref())?;
+    let call = |event: LambdaEvent<Value>| async move { Ok::<Value, Error>(function.call(&event.payload, &chrono::Utc::now).await?) };
+    lambda_runtime::run(service_fn(call)).await
+}

@@ -1,0 +1,18 @@
+//! The dispatch function on AWS Lambda. The environment says for which project: `ARC_DEPLOYMENT` (the URI of a deployment),
+//! `ARC_JOB_QUEUE` (where jobs go) and `ARC_FAILURES_TOPIC` (where failures are told).
+
+use boundary::aws::{Deployment, DispatchFunction};
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use manifests::Aws;
+use serde_json::Value;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    lambda_runtime::tracing::init_default_subscriber();
+    let aws = Aws::load(&boundary::aws::settings()).await;
+    let deployment = Deployment::load(&aws.objects(), &std::env::var("ARC_DEPLOYMENT")?).await?;
+    let topic = std::env::var("ARC_FAILURES_TOPIC").ok();
+    let function = &DispatchFunction::new(aws, deployment, &std::env::var("ARC_JOB_QUEUE")?, topic)?;
+    let call = |event: LambdaEvent<Value>| async move { Ok::<Value, Error>(function.call(&event.payload, chrono::Utc::now()).await?) };
+    lambda_runtime::run(service_fn(call)).await
+}

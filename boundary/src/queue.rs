@@ -1,0 +1,477 @@
+//! Arrivals by message: notifications flow out of a queue, arrivals flow on, and a message is deleted only after the
+//! commit that holds what it tells of.
+//!
+//! A queue gives out a bounded number of messages at once. Beyond [`HELD_MAX`] of them, what they tell of is written down
+//! beside the dataset first (`waiting-{n}.json`, created, never changed); then they are deleted, and more can be
+//! received. Such a document is deleted when commits hold all of it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use futures::stream::FuturesUnordered;
+use futures::{StreamExt, TryStreamExt};
+use manifests::{ManifestObject, ManifestsError, Stores, paths};
+
+use crate::arrivals::{ARRIVALS_PER_BATCH, Arrival, Arrivals, Scanned, Taker};
+use crate::error::BoundaryError;
+use crate::filter::Filter;
+use crate::gather::OBJECTS_PER_LOT_MAX;
+use crate::index::Index;
+use crate::notification;
+use crate::spec::BoundarySpec;
+
+/// Messages that are held at once. SQS gives out 120,000 of a queue at most.
+pub const HELD_MAX: usize = 100_000;
+/// Messages of one receipt, one deletion or one release, as SQS has it.
+pub const MESSAGES_PER_CALL: usize = 10;
+/// Calls to the queue side by side, at most; and when a scan begins.
+const CALLS_MAX: usize = 64;
+const CALLS_FIRST: usize = 4;
+/// Receipts in a row that bring nothing before the queue counts as empty.
+const EMPTY_RECEIPTS: usize = 3;
+/// The longest that a scan receives, in seconds; what is left goes to the next lot.
+const RECEIVE_SECONDS_MAX: u64 = 120;
+
+/// A message, given out for a while.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// The queue's name for it.
+    pub id: String,
+    /// What it is deleted by.
+    pub handle: String,
+    /// Its text.
+    pub body: String,
+}
+
+/// A queue of messages.
+#[async_trait]
+pub trait Queue: Send + Sync {
+    /// Up to [`MESSAGES_PER_CALL`] messages, which nobody else is given for a while; waits for the first one a little.
+    async fn receive(&self) -> Result<Vec<Message>, BoundaryError>;
+    /// Deletes up to [`MESSAGES_PER_CALL`] messages by their handles. Those that could not be deleted come again.
+    async fn delete(&self, handles: Vec<String>) -> Result<(), BoundaryError>;
+    /// Gives up to [`MESSAGES_PER_CALL`] messages back, for anybody to receive.
+    async fn release(&self, handles: Vec<String>) -> Result<(), BoundaryError>;
+}
+
+/// Hears of arrivals from a queue.
+pub struct QueueArrivals {
+    queue: Arc<dyn Queue>,
+    held_max: usize,
+    held: Vec<Held>,
+    documents: Vec<String>,
+}
+
+/// A message and what it tells of.
+struct Held {
+    handle: String,
+    arrivals: Vec<Arrival>,
+}
+
+impl QueueArrivals {
+    /// Hears from `queue`.
+    pub fn new(queue: Arc<dyn Queue>) -> QueueArrivals {
+        QueueArrivals::holding(queue, HELD_MAX)
+    }
+
+    /// The same, holding fewer messages.
+    fn holding(queue: Arc<dyn Queue>, held_max: usize) -> QueueArrivals {
+        QueueArrivals { queue, held_max, held: Vec::new(), documents: Vec::new() }
+    }
+
+    /// Receives until the queue is empty, and hands on what it brought.
+    async fn drain(&mut self, scan: &mut Scan<'_>) -> Result<(), BoundaryError> {
+        let (started, queue) = (Instant::now(), self.queue.clone());
+        let mut calls = FuturesUnordered::new();
+        let (mut width, mut empties) = (CALLS_FIRST, 0);
+        while empties < EMPTY_RECEIPTS && scan.objects < OBJECTS_PER_LOT_MAX && started.elapsed().as_secs() < RECEIVE_SECONDS_MAX {
+            while calls.len() < width {
+                calls.push(queue.receive());
+            }
+            let Some(messages) = calls.try_next().await? else { break };
+            empties = if messages.is_empty() { empties + 1 } else { 0 };
+            width = if messages.len() == MESSAGES_PER_CALL { (width * 2).min(CALLS_MAX) } else { CALLS_FIRST.max(width / 2) };
+            self.hold(messages, scan).await?;
+        }
+        // What is on its way is given out already: it is taken as well.
+        while let Some(messages) = calls.try_next().await? {
+            self.hold(messages, scan).await?;
+        }
+        scan.flush().await
+    }
+
+    async fn hold(&mut self, messages: Vec<Message>, scan: &mut Scan<'_>) -> Result<(), BoundaryError> {
+        for message in messages {
+            match notification::read(&message.body) {
+                Ok(arrivals) => {
+                    let arrivals: Vec<Arrival> = arrivals.into_iter().filter(|arrival| scan.spec.wants(scan.filter, &arrival.uri)).collect();
+                    scan.add(&arrivals);
+                    self.held.push(Held { handle: message.handle, arrivals });
+                }
+                // It comes again until the queue sets it aside for a person.
+                Err(error) => tracing::warn!("message {} is left in the queue: {error}", message.id),
+            }
+        }
+        if scan.batch.len() >= ARRIVALS_PER_BATCH {
+            scan.flush().await?;
+        }
+        if self.held.len() >= self.held_max {
+            let (spec, stores) = (scan.spec, scan.stores);
+            self.write_down(spec, stores).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes down what is held, and deletes the messages that told of it.
+    async fn write_down(&mut self, spec: &BoundarySpec, stores: &Stores) -> Result<(), BoundaryError> {
+        let held = std::mem::take(&mut self.held);
+        let mut handles = Vec::with_capacity(held.len());
+        let mut objects: Vec<ManifestObject> = Vec::new();
+        for Held { handle, arrivals } in held {
+            handles.push(handle);
+            objects.extend(arrivals.into_iter().map(Arrival::into_object));
+        }
+        let path = create_document(stores, spec, &objects).await?;
+        self.documents.push(path);
+        delete_all(self.queue.as_ref(), handles).await
+    }
+}
+
+/// A scan going on.
+struct Scan<'a> {
+    spec: &'a BoundarySpec,
+    filter: &'a Filter,
+    stores: &'a Stores,
+    taker: &'a mut dyn Taker,
+    batch: Vec<Arrival>,
+    objects: usize,
+}
+
+impl Scan<'_> {
+    fn add(&mut self, arrivals: &[Arrival]) {
+        self.objects += arrivals.len();
+        self.batch.extend_from_slice(arrivals);
+    }
+
+    async fn flush(&mut self) -> Result<(), BoundaryError> {
+        let mut batch = std::mem::take(&mut self.batch);
+        while !batch.is_empty() {
+            let rest = batch.split_off(batch.len().min(ARRIVALS_PER_BATCH));
+            self.taker.take(batch).await?;
+            batch = rest;
+        }
+        Ok(())
+    }
+}
+
+async fn create_document(stores: &Stores, spec: &BoundarySpec, objects: &[ManifestObject]) -> Result<String, BoundaryError> {
+    let body = serde_json::to_vec(objects).map_err(|error| unread_document("", &error))?;
+    let mut number = documents(stores, spec).await?.last().map_or(0, |last| last.0) + 1;
+    loop {
+        let path = paths::waiting_arrivals(&spec.dataset.id(), number);
+        if stores.metadata.create(&path, body.clone()).await? {
+            return Ok(path);
+        }
+        number += 1;
+    }
+}
+
+/// Documents of arrivals that wait, by number.
+async fn documents(stores: &Stores, spec: &BoundarySpec) -> Result<Vec<(u32, String)>, BoundaryError> {
+    let listed = stores.metadata.list(&paths::dataset_dir(&spec.dataset.id())).await?;
+    let mut found: Vec<(u32, String)> =
+        listed.iter().filter_map(|path| Some((paths::parse_waiting_arrivals(path)?, path.as_ref().to_owned()))).collect();
+    found.sort();
+    Ok(found)
+}
+
+async fn read_document(stores: &Stores, path: &str) -> Result<Vec<Arrival>, BoundaryError> {
+    let body = stores.metadata.get(path).await?.unwrap_or_else(|| "[]".into());
+    let objects: Vec<ManifestObject> = serde_json::from_slice(&body).map_err(|error| unread_document(&stores.metadata.uri(path), &error))?;
+    Ok(objects.into_iter().filter_map(Arrival::from_object).collect())
+}
+
+fn unread_document(path: &str, error: &serde_json::Error) -> BoundaryError {
+    let (path, reason) = (path.to_owned(), error.to_string());
+    ManifestsError::Document { path, what: "arrivals that wait", reason }.into()
+}
+
+/// Calls `call` with ten handles at a time, many times side by side.
+async fn in_tens<'a, F: Future<Output = Result<(), BoundaryError>> + Send + 'a>(
+    handles: Vec<String>,
+    call: impl Fn(Vec<String>) -> F,
+) -> Result<(), BoundaryError> {
+    let tens: Vec<Vec<String>> = handles.chunks(MESSAGES_PER_CALL).map(<[String]>::to_vec).collect();
+    futures::stream::iter(tens.into_iter().map(call)).buffer_unordered(CALLS_MAX).try_collect::<()>().await
+}
+
+async fn delete_all(queue: &dyn Queue, handles: Vec<String>) -> Result<(), BoundaryError> {
+    in_tens(handles, |handles| queue.delete(handles)).await
+}
+
+#[async_trait]
+impl Arrivals for QueueArrivals {
+    async fn scan(
+        &mut self,
+        spec: &BoundarySpec,
+        filter: &Filter,
+        stores: &Stores,
+        taker: &mut dyn Taker,
+    ) -> Result<Scanned, BoundaryError> {
+        // After a tick that failed: what was held then is given out again when its time is over.
+        self.held.clear();
+        self.documents = documents(stores, spec).await?.into_iter().map(|(_, path)| path).collect();
+        let mut scan = Scan { spec, filter, stores, taker, batch: Vec::new(), objects: 0 };
+        for path in &self.documents {
+            let arrivals = read_document(stores, path).await?;
+            scan.add(&arrivals);
+            scan.flush().await?;
+        }
+        self.drain(&mut scan).await?;
+        Ok(Scanned { objects: scan.objects, ..Scanned::default() })
+    }
+
+    async fn forget(&mut self, stores: &Stores, index: &mut dyn Index) -> Result<(), BoundaryError> {
+        for path in std::mem::take(&mut self.documents) {
+            if is_known(index, read_document(stores, &path).await?).await? {
+                stores.metadata.delete(&path).await?;
+            }
+        }
+        let (mut known, mut waiting) = (Vec::new(), Vec::new());
+        for Held { handle, arrivals } in std::mem::take(&mut self.held) {
+            match is_known(index, arrivals).await? {
+                true => known.push(handle),
+                false => waiting.push(handle),
+            }
+        }
+        delete_all(self.queue.as_ref(), known).await?;
+        in_tens(waiting, |handles| self.queue.release(handles)).await
+    }
+}
+
+async fn is_known(index: &mut dyn Index, arrivals: Vec<Arrival>) -> Result<bool, BoundaryError> {
+    Ok(arrivals.is_empty() || index.unknown(arrivals).await?.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::commit_index::CommitIndex;
+    use crate::filter::FilterSpec;
+    use crate::spec::EventArrival;
+    use crate::tick::Boundary;
+    use chrono::{DateTime, TimeDelta, Utc};
+    use manifests::{Dataset, Fate, Faults, FaultyStore, Lot, LotUnit, MemoryBus, ObjectStores};
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    /// A queue in memory: what is given out is hidden until it is released, deleted, or [`MemoryQueue::expire`] is called.
+    #[derive(Debug, Default)]
+    struct MemoryQueue {
+        visible: Mutex<Vec<Message>>,
+        hidden: Mutex<Vec<Message>>,
+        /// How many of the next calls fail after they had their effect.
+        failures: Mutex<u32>,
+    }
+
+    impl MemoryQueue {
+        fn send(&self, key: &str, arrived: DateTime<Utc>) {
+            let record = json!({"Records": [{"eventName": "ObjectCreated:Put", "eventTime": arrived.to_rfc3339(),
+                "s3": {"bucket": {"name": "raw"}, "object": {"key": key, "size": 1, "eTag": key}}}]});
+            self.send_text(record.to_string());
+        }
+
+        fn send_text(&self, body: String) {
+            let mut visible = self.visible.lock().unwrap();
+            let handle = format!("{}-{}", visible.len(), body.len());
+            visible.push(Message { id: handle.clone(), handle: handle + &body, body });
+        }
+
+        fn expire(&self) {
+            self.visible.lock().unwrap().append(&mut self.hidden.lock().unwrap());
+        }
+
+        fn left(&self) -> usize {
+            self.visible.lock().unwrap().len() + self.hidden.lock().unwrap().len()
+        }
+
+        fn answer<T>(&self, answer: T) -> Result<T, BoundaryError> {
+            let mut failures = self.failures.lock().unwrap();
+            if *failures > 0 {
+                *failures -= 1;
+                return Err(BoundaryError::Service { action: "call", name: "queue".into(), reason: "500".into(), transient: true });
+            }
+            Ok(answer)
+        }
+
+        fn take_hidden(&self, handles: &[String]) -> Vec<Message> {
+            let mut hidden = self.hidden.lock().unwrap();
+            let (taken, rest) = hidden.drain(..).partition(|message| handles.contains(&message.handle));
+            *hidden = rest;
+            taken
+        }
+    }
+
+    #[async_trait]
+    impl Queue for MemoryQueue {
+        async fn receive(&self) -> Result<Vec<Message>, BoundaryError> {
+            let mut visible = self.visible.lock().unwrap();
+            let count = visible.len().min(MESSAGES_PER_CALL);
+            let messages: Vec<Message> = visible.drain(..count).collect();
+            self.hidden.lock().unwrap().extend(messages.iter().cloned());
+            self.answer(messages)
+        }
+
+        async fn delete(&self, handles: Vec<String>) -> Result<(), BoundaryError> {
+            assert!(handles.len() <= MESSAGES_PER_CALL);
+            self.take_hidden(&handles);
+            self.answer(())
+        }
+
+        async fn release(&self, handles: Vec<String>) -> Result<(), BoundaryError> {
+            let released = self.take_hidden(&handles);
+            self.visible.lock().unwrap().extend(released);
+            self.answer(())
+        }
+    }
+
+    fn spec() -> BoundarySpec {
+        BoundarySpec {
+            name: "in".into(),
+            dataset: Dataset { name: "raw".into(), version: "1".into(), path_uri: "s3://raw/in/".into() },
+            unit: LotUnit::Twelfths,
+            arrival: EventArrival::Frequent,
+            filter: FilterSpec::default(),
+            settle: TimeDelta::zero(),
+            from: Some(at(0)),
+        }
+    }
+
+    fn at(second: i64) -> DateTime<Utc> {
+        "2023-07-17T20:50:00Z".parse::<DateTime<Utc>>().unwrap() + TimeDelta::seconds(second)
+    }
+
+    /// A boundary that remembers nothing of earlier ones, as a function that is started anew.
+    fn boundary(stores: &Stores, queue: &Arc<MemoryQueue>, held_max: usize) -> Boundary {
+        let index = CommitIndex::new(stores.clone(), spec().dataset.id(), LotUnit::Twelfths, at(-600));
+        let boundary = Boundary::new(spec(), stores.clone(), Arc::new(MemoryBus::default()), Box::new(index)).unwrap();
+        boundary.hearing(Box::new(QueueArrivals::holding(queue.clone(), held_max)))
+    }
+
+    /// The URIs of every commit, in order.
+    async fn committed(stores: &Stores) -> Vec<(Lot, Vec<String>)> {
+        let mut all = Vec::new();
+        for (lot, _) in stores.lots(&spec().dataset.id()).await.unwrap() {
+            all.push((lot, stores.read_commit(&spec().dataset.id(), lot, 1).await.unwrap().unwrap().uris));
+        }
+        all
+    }
+
+    #[tokio::test]
+    async fn a_message_goes_when_its_object_is_committed_and_not_before() {
+        let (stores, queue) = (Stores::memory().unwrap(), Arc::new(MemoryQueue::default()));
+        queue.send("in/a", at(10));
+        queue.send("in/a", at(10));
+        queue.send("in/later", at(301));
+        queue.send("in/_hidden", at(11));
+        queue.send("elsewhere/b", at(11));
+        queue.send("in/folder/", at(11));
+        queue.send_text(json!({"Event": "s3:TestEvent"}).to_string());
+        queue.send_text("no notification".into());
+        let ticked = boundary(&stores, &queue, 10).tick(at(302)).await.unwrap();
+        assert_eq!((ticked.committed.len(), ticked.waiting), (1, 1));
+        assert_eq!(queue.left(), 2, "what waits for its lot, and what nobody can read");
+        queue.send("in/a", at(10));
+        queue.send("in/late", at(12));
+        boundary(&stores, &queue, 10).tick(at(601)).await.unwrap();
+        let uris: Vec<Vec<String>> = committed(&stores).await.into_iter().map(|(_, uris)| uris).collect();
+        assert_eq!(uris, [vec!["s3://raw/in/a".to_owned()], vec!["s3://raw/in/late".into(), "s3://raw/in/later".into()]]);
+        assert_eq!(queue.left(), 1);
+    }
+
+    #[tokio::test]
+    async fn more_than_can_be_held_is_written_down() {
+        let (stores, queue) = (Stores::memory().unwrap(), Arc::new(MemoryQueue::default()));
+        (0..1_000).for_each(|n| queue.send(&format!("in/{n:04}"), at(n % 400)));
+        boundary(&stores, &queue, 50).tick(at(401)).await.unwrap();
+        let found = committed(&stores).await;
+        assert_eq!(found[0].1.len(), 700, "300 arrived in the lot, of each second twice or thrice");
+        assert!(!documents(&stores, &spec()).await.unwrap().is_empty(), "some of what waits is written down");
+        boundary(&stores, &queue, 50).tick(at(601)).await.unwrap();
+        let found = committed(&stores).await;
+        let uris: BTreeSet<&String> = found.iter().flat_map(|(_, uris)| uris).collect();
+        assert_eq!((found.len(), uris.len(), found[1].1.len()), (2, 1_000, 300));
+        assert_eq!((queue.left(), documents(&stores, &spec()).await.unwrap()), (0, vec![]));
+    }
+
+    #[derive(Debug)]
+    struct FailAt(Mutex<Vec<(usize, Fate)>>);
+
+    #[async_trait]
+    impl Faults for FailAt {
+        async fn fate(&self, _action: &'static str, _write: bool, _path: &str) -> Fate {
+            let mut fates = self.0.lock().unwrap();
+            let Some((left, fate)) = fates.last_mut() else { return Fate::Pass };
+            if *left > 0 {
+                *left -= 1;
+                return Fate::Pass;
+            }
+            let fate = *fate;
+            fates.pop();
+            fate
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+        /// Ticks that fail anywhere, messages that come twice, late or in any order: every object in exactly one commit,
+        /// no lot missing, and in the end an empty queue.
+        #[test]
+        fn nothing_lost_and_nothing_twice(
+            sends in prop::collection::vec((0usize..60, 0i64..1_500), 1..80),
+            fates in prop::collection::vec((0usize..30, 0u8..3), 0..8),
+            failures in 0u32..6,
+            held_max in 1usize..40,
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+            runtime.block_on(async {
+                let queue = Arc::new(MemoryQueue::default());
+                let fate = |n: u8| [Fate::Refuse, Fate::RefuseAfter, Fate::Twice][usize::from(n)];
+                let faults: Arc<dyn Faults> = Arc::new(FailAt(Mutex::new(fates.iter().map(|(left, n)| (*left, fate(*n))).collect())));
+                let objects = ObjectStores::memory().wrapped(move |store| Arc::new(FaultyStore::new(store, faults.clone())));
+                let stores = Stores::below(objects, "memory:///lake").unwrap();
+                let mut names = BTreeSet::new();
+                for (step, tens) in sends.chunks(10).enumerate() {
+                    for (name, second) in tens {
+                        // The time of an object is its own: a message that comes again says the same.
+                        let second = (second * 7 + *name as i64 * 13) % 300 + *name as i64 * 20;
+                        let key = format!("in/{name:02}-{second}");
+                        queue.send(&key, at(second));
+                        names.insert(format!("s3://raw/{key}"));
+                    }
+                    *queue.failures.lock().unwrap() = failures * u32::from(step % 2 == 0);
+                    let _ = boundary(&stores, &queue, held_max).tick(at(step as i64 * 400)).await;
+                    queue.expire();
+                }
+                let mut tries = 0;
+                while boundary(&stores, &queue, held_max).tick(at(9_000)).await.is_err() {
+                    tries += 1;
+                    queue.expire();
+                    assert!(tries < 100);
+                }
+                queue.expire();
+                boundary(&stores, &queue, held_max).tick(at(9_600)).await.unwrap();
+                let found = committed(&stores).await;
+                assert!(found.windows(2).all(|pair| pair[0].0.next() == pair[1].0), "a lot is missing");
+                let all: Vec<String> = found.into_iter().flat_map(|(_, uris)| uris).collect();
+                assert_eq!(all.len(), names.len(), "lost or twice");
+                assert_eq!(all.into_iter().collect::<BTreeSet<_>>(), names);
+                assert_eq!((queue.left(), documents(&stores, &spec()).await.unwrap()), (0, vec![]));
+            });
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The credentials of the SDK as `object_store` takes them: one chain (environment, profile, container, instance) for both.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use object_store::CredentialProvider;
+use object_store::aws::AwsCredential;
+
+/// How long before they end credentials are asked for anew, in seconds.
+const REFRESH_SECONDS: u64 = 300;
+
+/// Credentials, kept until shortly before they end. Their content is in no error and no debug output.
+pub(super) struct SdkCredentials {
+    provider: Option<SharedCredentialsProvider>,
+    last: RwLock<Option<(Arc<AwsCredential>, Option<SystemTime>)>>,
+}
+
+impl std::fmt::Debug for SdkCredentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SdkCredentials")
+    }
+}
+
+impl SdkCredentials {
+    pub(super) fn new(provider: Option<SharedCredentialsProvider>) -> SdkCredentials {
+        SdkCredentials { provider, last: RwLock::new(None) }
+    }
+
+    fn kept(&self, now: SystemTime) -> Option<Arc<AwsCredential>> {
+        let last = self.last.read().unwrap_or_else(PoisonError::into_inner);
+        let (credential, end) = last.as_ref()?;
+        let is_good = end.is_none_or(|end| now + Duration::from_secs(REFRESH_SECONDS) < end);
+        is_good.then(|| credential.clone())
+    }
+}
+
+fn error(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> object_store::Error {
+    object_store::Error::Generic { store: "S3", source: source.into() }
+}
+
+#[async_trait]
+impl CredentialProvider for SdkCredentials {
+    type Credential = AwsCredential;
+
+    async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
+        if let Some(kept) = self.kept(SystemTime::now()) {
+            return Ok(kept);
+        }
+        let provider = self.provider.as_ref().ok_or_else(|| error("there are no AWS credentials: see `aws configure`"))?;
+        let found = provider.provide_credentials().await.map_err(error)?;
+        let credential = Arc::new(AwsCredential {
+            key_id: found.access_key_id().to_owned(),
+            secret_key: found.secret_access_key().to_owned(),
+            token: found.session_token().map(str::to_owned),
+        });
+        *self.last.write().unwrap_or_else(PoisonError::into_inner) = Some((credential.clone(), found.expiry()));
+        Ok(credential)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_credential_types::Credentials;
+
+    fn provider(end: Option<SystemTime>) -> SdkCredentials {
+        SdkCredentials::new(Some(SharedCredentialsProvider::new(Credentials::new("id", "very-secret", None, end, "test"))))
+    }
+
+    #[tokio::test]
+    async fn kept_until_shortly_before_their_end_and_never_shown() {
+        let lasting = provider(None);
+        assert_eq!(lasting.get_credential().await.unwrap().key_id, "id");
+        assert!(lasting.kept(SystemTime::now()).is_some());
+        let short = provider(Some(SystemTime::now() + Duration::from_secs(REFRESH_SECONDS - 1)));
+        short.get_credential().await.unwrap();
+        assert!(short.kept(SystemTime::now()).is_none(), "asked for anew");
+        assert!(!format!("{short:?}").contains("secret"));
+        let none = SdkCredentials::new(None).get_credential().await.unwrap_err().to_string();
+        assert!(none.contains("aws configure"), "{none}");
+    }
+}

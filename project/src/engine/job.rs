@@ -1,0 +1,77 @@
+//! This process as a job of AWS Batch: its environment flows in; what its platform wants to know of a run flows out, as
+//! metrics in a log line and as an exit code.
+
+use arcs::runner::RunReport;
+use boundary::aws::Metrics;
+use chrono::{DateTime, Utc};
+
+use super::runs::{Outcome, Ran};
+
+/// What a job exits with when another try may do better. `sysexits.h` calls it a temporary failure.
+pub const EXIT_TRANSIENT: i32 = 75;
+
+/// US dollars for an hour of one vCPU and of one GiB on Fargate, on demand, Linux, us-east-1: ARM, then x86. Source:
+/// aws.amazon.com/fargate/pricing, November 2026. What Spot and other regions cost, a bill says.
+const ARM_HOUR: (f64, f64) = (0.032_38, 0.003_56);
+const X86_HOUR: (f64, f64) = (0.040_48, 0.004_445);
+
+/// A job.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Job {
+    vcpus: f64,
+    memory_gib: f64,
+}
+
+impl Job {
+    /// The job that this process is; `None` where it is none.
+    pub fn of_environment() -> Option<Job> {
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        variable("AWS_BATCH_JOB_ID")?;
+        let number = |name: &str| variable(name).and_then(|text| text.parse::<f64>().ok());
+        let vcpus = number("ARC_JOB_VCPUS").unwrap_or_else(|| super::threads() as f64);
+        Some(Job { vcpus, memory_gib: number("ARC_JOB_MEMORY_MIB").unwrap_or(2_048.0) / 1_024.0 })
+    }
+
+    /// The metrics of a run that ended, as one log line.
+    pub fn metrics(&self, project: &str, ran: &Ran, now: DateTime<Utc>) -> String {
+        let metrics = Metrics::new(now, vec![("Project", project.to_owned()), ("Arc", ran.arc.clone())]);
+        let metrics = match &ran.outcome {
+            Outcome::Done(report) => self.of_report(metrics, report, now),
+            Outcome::Failed { .. } | Outcome::Elsewhere => metrics.with("RunsEndedWithoutCommit", "Count", 1.0),
+        };
+        metrics.property("Lot", ran.lot.to_string()).line()
+    }
+
+    fn of_report(&self, metrics: Metrics, report: &RunReport, now: DateTime<Utc>) -> Metrics {
+        let counts = &report.counts;
+        metrics
+            .with("Runs", "Count", 1.0)
+            .with("Rows", "Count", counts.rows as f64)
+            .with("Rejects", "Count", counts.rejected as f64)
+            .with("BytesIn", "Bytes", counts.bytes_in as f64)
+            .with("BytesOut", "Bytes", counts.bytes_out as f64)
+            .with("RunSeconds", "Seconds", report.seconds)
+            .with("LatenessSeconds", "Seconds", (now - report.lot.end()).as_seconds_f64().max(0.0))
+            .with("CostDollars", "None", self.dollars(report.seconds))
+            .property("State", report.state.as_str())
+    }
+
+    fn dollars(&self, seconds: f64) -> f64 {
+        let (vcpu, gib) = if cfg!(target_arch = "aarch64") { ARM_HOUR } else { X86_HOUR };
+        // Fargate bills whole seconds, a minute at least.
+        seconds.ceil().max(60.0) / 3_600.0 * (self.vcpus * vcpu + self.memory_gib * gib)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_run_costs_a_minute() {
+        let job = Job { vcpus: 1.0, memory_gib: 2.0 };
+        assert_eq!(job.dollars(0.5), job.dollars(60.0));
+        assert!((0.0005..0.001).contains(&job.dollars(60.0)), "{}", job.dollars(60.0));
+        assert!(job.dollars(3_600.0) > 50.0 * job.dollars(60.0));
+    }
+}

@@ -1,0 +1,5 @@
+//! What a project is on AWS.
+
+mod names;
+
+pub use names::{Names, ProjectNames};

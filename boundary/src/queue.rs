@@ -437,7 +437,7 @@ mod tests {
             failures in 0u32..6,
             held_max in 1usize..40,
         ) {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
             runtime.block_on(async {
                 let queue = Arc::new(MemoryQueue::default());
                 let fate = |n: u8| [Fate::Refuse, Fate::RefuseAfter, Fate::Twice][usize::from(n)];

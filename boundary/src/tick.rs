@@ -441,6 +441,7 @@ mod tests {
             SqliteIndex::open(&path, manifests::DatasetId { name: "other".into(), version: "1".into() })
                 .unwrap()
                 .folded()
+                .await
                 .unwrap()
                 .is_none()
         );

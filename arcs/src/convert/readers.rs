@@ -59,6 +59,9 @@ struct Reader<'a> {
     messages: Sender<Message>,
     budget: Arc<Budget>,
     blocks: Blocks,
+    /// Whether a block is parsed by who has read it, while it is in that processor's cache. Where there are more threads than
+    /// readers, others parse, so that one large object keeps them all at work.
+    is_parsing: bool,
 }
 
 /// Starts the readers.
@@ -74,7 +77,9 @@ pub(super) fn start<'scope>(
     let readers = job.sources.len().min(job.limits.threads).clamp(1, READERS_MAX);
     for _ in 0..readers {
         let budget = Budget::new(job.limits.in_flight_bytes / readers);
-        let reader = Reader { job, tasks: tasks.clone(), runtime, failure, messages: messages.clone(), budget, blocks: blocks.clone() };
+        let (tasks, messages, blocks) = (tasks.clone(), messages.clone(), blocks.clone());
+        let is_parsing = readers >= job.limits.threads;
+        let reader = Reader { job, tasks, runtime, failure, messages, budget, blocks, is_parsing };
         let next = next.clone();
         scope.spawn(move || {
             let work = AssertUnwindSafe(|| reader.work(&next));
@@ -159,12 +164,16 @@ impl Reader<'_> {
         let block = Block { text: Buffer::from(text), offset, content, header, arrived };
         let (grammar, line_bytes_max) = (self.job.grammar.clone(), self.job.limits.lines.line_bytes_max);
         let (messages, failure) = (self.messages.clone(), self.failure.clone());
-        self.tasks.submit(Urgency::Then, move || match parse(grammar.as_ref(), block, line_bytes_max) {
+        let parse = move || match parse(grammar.as_ref(), block, line_bytes_max) {
             Ok(parsed) => {
                 let _ = messages.send(Message::Block { source, index, parsed: Box::new(parsed), share, origins: None });
             }
             Err(error) => failure.set(ArcsError::internal(format!("rows of a block do not make arrays: {error}"))),
-        });
+        };
+        match self.is_parsing {
+            true => parse(),
+            false => self.tasks.submit(Urgency::Then, parse),
+        }
     }
 }
 

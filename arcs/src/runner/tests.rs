@@ -197,7 +197,8 @@ async fn who_is_taken_over_publishes_nothing() {
     let arc = ready(&stores, &root, "convert", convert()).await;
     let takeover = Arc::new(Takeover { stores: stores.clone(), arc: arc.clone(), done: AtomicU64::new(0) });
     let mut seen = stores.clone();
-    seen.objects = ObjectStores::local().wrapped(|store| Arc::new(FaultyStore::new(store, takeover.clone())));
+    let faults = takeover.clone();
+    seen.objects = ObjectStores::local().wrapped(move |store| Arc::new(FaultyStore::new(store, faults.clone())));
     let error = run(&context(&seen, folder.path()), &arc, &plan(&arc, 1, false)).await.unwrap_err();
     assert!(matches!(error, ArcsError::Manifests(ManifestsError::Leased { attempt: 2, .. })), "{error}");
     assert!(contents(&stores, &format!("{root}/main")).await.is_empty());
@@ -269,8 +270,9 @@ async fn die_and_resume(
         _ => ready(&stores, &root, kind, workload.clone()).await,
     };
     let faults = Arc::new(DiesAt { left: AtomicU64::new(dies_at), seen: AtomicU64::new(0), last });
-    let faulty =
-        Stores::below(ObjectStores::local().wrapped(|store| Arc::new(FaultyStore::new(store, faults.clone()))), &format!("{root}/lake"));
+    let dying = faults.clone();
+    let objects = ObjectStores::local().wrapped(move |store| Arc::new(FaultyStore::new(store, dying.clone())));
+    let faulty = Stores::below(objects, &format!("{root}/lake"));
     let _ = run(&context(&faulty.unwrap(), folder), &arc, &plan(&arc, 1, false)).await;
     let mut resumed = context(&stores, folder);
     resumed.is_dead = Arc::new(|_| true);

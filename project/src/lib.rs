@@ -3,11 +3,14 @@
 //! clock or the environment.
 #![deny(missing_docs)]
 
+pub mod athena;
+pub mod columns;
 mod error;
 mod file;
 mod jsonnet;
 mod load;
 mod moment;
+pub mod synth;
 mod verify;
 
 pub use error::ProjectError;

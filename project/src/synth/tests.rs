@@ -1,0 +1,283 @@
+//! Whole templates: what they look like, that they are always the same, that they fit, and what cfn-lint says of them.
+
+use std::process::Command;
+
+use expect_test::{Expect, expect};
+use serde_json::{Map, Value, json};
+
+use super::fixture::{changed, clusterless, document, large, options, project as judged};
+use super::*;
+
+fn synthesised(project: &Project) -> Vec<Stack> {
+    super::project(project, &options(project)).unwrap_or_else(|problems| panic!("{problems:#?}"))
+}
+
+fn placement(stage: &str) -> Names {
+    Names { stage: stage.into(), account: "123456789012".into(), region: "us-east-2".into() }
+}
+
+fn check(value: &Value, expected: Expect) {
+    expected.assert_eq(&(serde_json::to_string_pretty(value).unwrap() + "\n"));
+}
+
+/// Logical ids and types, a line each.
+fn listing(stack: &Stack) -> String {
+    let resources = stack.template["Resources"].as_object().unwrap();
+    let lines =
+        resources.iter().map(|(id, resource)| format!("{id} {}\n", resource["Type"].as_str().unwrap_or_default().replace("AWS::", "")));
+    format!("{} after {:?}\n", stack.name, stack.after) + &lines.collect::<String>()
+}
+
+#[test]
+fn what_a_project_is_made_of() {
+    let stacks = synthesised(&judged(document()));
+    assert_eq!(stacks.len(), 1);
+    expect![[""]].assert_eq(&listing(&stacks[0]));
+}
+
+#[test]
+fn the_smallest_template_in_full() {
+    let project = changed(|document| {
+        document["resources"] = json!([]);
+        document["arcs"] = json!([]);
+        document["boundaries"].as_array_mut().unwrap().truncate(1);
+    });
+    let stacks = synthesised(&project);
+    check(&stacks[0].template, expect![[""]]);
+}
+
+#[test]
+fn a_job_definition() {
+    let stacks = synthesised(&judged(document()));
+    check(&stacks[0].template["Resources"]["ArcErrors"], expect![[""]]);
+}
+
+#[test]
+fn a_table() {
+    let stacks = synthesised(&judged(document()));
+    let mut table = stacks[0].template["Resources"]["TableToParquet"].clone();
+    table["Properties"]["TableInput"]["StorageDescriptor"]["Columns"].as_array_mut().unwrap().truncate(2);
+    check(&table, expect![[""]]);
+}
+
+#[test]
+fn clusterless_in_its_own_words() {
+    let stacks = synthesised(&clusterless());
+    let resources = &stacks[0].template["Resources"];
+    check(&resources["ArcParse"]["Properties"]["ContainerProperties"]["Command"], expect![[""]]);
+    let environment = resources["ArcParse"]["Properties"]["ContainerProperties"]["Environment"].as_array().unwrap();
+    let props = environment.iter().find(|entry| entry["Name"] == "CLS_ARC_PROPS_JSON").unwrap();
+    check(&serde_json::from_str(props["Value"].as_str().unwrap()).unwrap(), expect![[""]]);
+    let notes: Vec<String> =
+        notes(&clusterless(), &options(&clusterless())).iter().map(|note| format!("{}: {}", note.path, note.message)).collect();
+    expect![[""]].assert_eq(&notes.join("\n"));
+}
+
+#[test]
+fn the_project_of_clusterless_synthesises_unchanged() {
+    let Ok(text) = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/clusterless_project.json")) else {
+        eprintln!("SKIPPED: ../shared/clusterless_project.json is not beside the checkout");
+        return;
+    };
+    let stacks = synthesised(&judged(serde_json::from_str(&text).unwrap()));
+    assert_eq!(stacks.len(), 1);
+    lint(&stacks);
+}
+
+#[test]
+fn the_same_file_gives_the_same_bytes() {
+    let (one, other) = (synthesised(&judged(document())), synthesised(&judged(document())));
+    assert_eq!(serde_json::to_string(&one[0].template).unwrap(), serde_json::to_string(&other[0].template).unwrap());
+}
+
+#[test]
+fn three_hundred_arcs_take_several_stacks() {
+    let stacks = synthesised(&large(300));
+    assert!(stacks.len() > 2, "{}", stacks.len());
+    let mut seen = BTreeSet::new();
+    for stack in &stacks {
+        let resources = stack.template["Resources"].as_object().unwrap();
+        assert!(resources.len() <= RESOURCES_MAX && stack.template.to_string().len() <= TEMPLATE_BYTES_MAX, "{}", stack.name);
+        assert!(resources.keys().all(|id| seen.insert(id.clone())), "a resource is in one stack");
+        assert!(stack.after.iter().all(|name| *name == stacks[0].name));
+        let is_here = |id: &str| resources.contains_key(id);
+        walk(&stack.template["Resources"], &mut |key, value| {
+            let target = match key {
+                "Ref" => value.as_str(),
+                "Fn::GetAtt" => value[0].as_str(),
+                _ => None,
+            };
+            assert!(target.is_none_or(is_here), "{} refers to {target:?}", stack.name);
+        });
+    }
+    let whole: usize = stacks.iter().map(|stack| stack.template["Resources"].as_object().unwrap().len()).sum();
+    assert_eq!(whole, seen.len());
+    lint(&stacks[..2]);
+}
+
+#[test]
+fn one_more_arc_moves_no_other() {
+    let homes = |arcs: usize| -> BTreeMap<String, String> {
+        let stacks = synthesised(&large(arcs));
+        let of = |stack: &Stack| {
+            stack.template["Resources"].as_object().unwrap().keys().map(|id| (id.clone(), stack.name.clone())).collect::<Vec<_>>()
+        };
+        stacks.iter().flat_map(of).collect()
+    };
+    let (before, after) = (homes(200), homes(201));
+    assert!(before.iter().all(|(id, home)| after.get(id) == Some(home)));
+}
+
+#[test]
+fn no_stack_holds_a_thousand_boundaries() {
+    let project = changed(|document| {
+        document["arcs"] = json!([]);
+        let boundary = |at: usize| json!({"type": "watch", "name": format!("in-{at}"), "dataset": {"name": format!("logs-{at}"), "version": "1", "pathURI": format!("s3://test-lake-data/{at}/in/")}});
+        document["boundaries"] = (0..1000).map(boundary).collect();
+    });
+    let problems = super::project(&project, &options(&project)).unwrap_err();
+    expect![[r#"resources: 4010 things for what all boundaries and arcs build on are more than stacks take"#]]
+        .assert_eq(&format!("{}: {}", problems[0].path, problems[0].message));
+}
+
+#[test]
+fn what_is_left_out() {
+    let project = judged(document());
+    let with = |change: &dyn Fn(&mut ProjectOptions)| {
+        let mut options = options(&project);
+        change(&mut options);
+        super::project(&project, &options)
+    };
+    let without = with(&|options| options.exclude_arcs = vec!["errors".into()]).unwrap();
+    let ids = without[0].template["Resources"].as_object().unwrap();
+    assert!(!ids.contains_key("ArcErrors") && ids.contains_key("ArcToParquet") && ids.contains_key("Dispatch"));
+    let none = with(&|options| options.exclude_all_arcs = true).unwrap();
+    let ids = none[0].template["Resources"].as_object().unwrap();
+    assert!(!ids.contains_key("Dispatch") && !ids.contains_key("JobQueue") && ids.contains_key("BoundaryIn"));
+    let only = with(&|options| options.only_resource = Some("data".into())).unwrap();
+    let ids: Vec<&String> = only[0].template["Resources"].as_object().unwrap().keys().collect();
+    assert_eq!(ids, ["ResourceData", "ResourceDataPolicy"]);
+    let whole = overlay(&without[0].template, &only[0].template);
+    assert_eq!(whole["Resources"].as_object().unwrap().len(), without[0].template["Resources"].as_object().unwrap().len());
+    let wrong = with(&|options| options.exclude_arcs = vec!["error".into()]).unwrap_err();
+    expect![[r#"--exclude-arc: `error` is no arc of this project [did you mean `errors`?]"#]].assert_eq(&format!(
+        "{}: {} [{}]",
+        wrong[0].path,
+        wrong[0].message,
+        wrong[0].fix.clone().unwrap_or_default()
+    ));
+}
+
+#[test]
+fn tags_and_a_key_reach_everything() {
+    let project = judged(document());
+    let mut options = options(&project);
+    options.tags.insert("team".into(), "lake".into());
+    options.kms_key = Some("arn:aws:kms:us-east-2:123456789012:key/0".into());
+    let stacks = super::project(&project, &options).unwrap();
+    let text = stacks[0].template.to_string();
+    assert!(!text.contains("AES256\"}}]},\"PublicAccess") && !text.contains("SqsManagedSseEnabled"));
+    for (id, resource) in stacks[0].template["Resources"].as_object().unwrap() {
+        let kind = resource["Type"].as_str().unwrap();
+        let takes_tags =
+            ["Role", "Function", "Queue", "Topic", "Bucket", "LogGroup", "Alarm", "JobDefinition"].iter().any(|end| kind.ends_with(end));
+        assert!(!takes_tags || resource["Properties"]["Tags"].to_string().contains("lake"), "{id} has no tags");
+    }
+    lint(&stacks);
+}
+
+#[test]
+fn bootstraps() {
+    let usual = BootstrapOptions::new(placement("test"));
+    let stack = bootstrap(&usual);
+    expect![[""]].assert_eq(&listing(&stack));
+    assert_eq!(cost_at_rest(std::slice::from_ref(&stack)), []);
+    let private = bootstrap(&BootstrapOptions { network: Network::Private, kms: Some(CREATE_KEY.into()), ..usual.clone() });
+    let given = Network::Given { subnets: vec!["subnet-1".into(), "subnet-2".into()], security_groups: vec!["sg-1".into()] };
+    let given = bootstrap(&BootstrapOptions { network: given, placement: placement(""), ..usual });
+    assert!(
+        !given.template["Resources"]
+            .as_object()
+            .unwrap()
+            .values()
+            .any(|resource| resource["Type"].as_str().unwrap().starts_with("AWS::EC2"))
+    );
+    check(&given.template["Outputs"], expect![[""]]);
+    let lines: Vec<String> =
+        cost_at_rest(std::slice::from_ref(&private)).iter().map(|line| format!("{} {}", line.usd_month, line.resource)).collect();
+    expect![[""]].assert_eq(&lines.join("\n"));
+    lint(&[stack, private, given]);
+}
+
+#[test]
+fn what_a_project_costs_at_rest() {
+    let lines: Vec<String> = cost_at_rest(&synthesised(&judged(document())))
+        .iter()
+        .map(|line| format!("{} {}: {}", line.usd_month, line.resource, line.why))
+        .collect();
+    expect![[""]].assert_eq(&lines.join("\n"));
+}
+
+#[test]
+fn stores_and_data_survive() {
+    let mut stacks = synthesised(&judged(document()));
+    stacks.push(bootstrap(&BootstrapOptions::new(placement("test"))));
+    for resource in stacks.iter().flat_map(|stack| stack.template["Resources"].as_object().unwrap().values()) {
+        if resource["Type"] == "AWS::S3::Bucket" {
+            assert_eq!((&resource["DeletionPolicy"], &resource["UpdateReplacePolicy"]), (&json!("Retain"), &json!("Retain")));
+        }
+    }
+}
+
+#[test]
+fn cfn_lint_finds_nothing() {
+    let athena = {
+        let mut project = judged(document());
+        project.arcs.iter_mut().filter(|arc| arc.kind == "query").for_each(|arc| arc.workload["engine"] = "athena".into());
+        project
+    };
+    let bare = changed(|document| {
+        document["placement"]["stage"] = Value::Null;
+        document["resources"][0]["enableEventBridge"] = true.into();
+        document["arcs"][0]["workload"]["redact"] = json!({"remote_ip": "hash"});
+        document["arcs"][0]["workload"]["redactKeyEnv"] = "REDACT_KEY".into();
+    });
+    for project in [judged(document()), clusterless(), athena, bare] {
+        lint(&synthesised(&project));
+    }
+}
+
+/// Every value with the key it stands under.
+fn walk(value: &Value, visit: &mut impl FnMut(&str, &Value)) {
+    let entries = |map: &Map<String, Value>, visit: &mut dyn FnMut(&str, &Value)| map.iter().for_each(|(key, value)| visit(key, value));
+    match value {
+        Value::Array(list) => list.iter().for_each(|value| walk(value, visit)),
+        Value::Object(map) => {
+            entries(map, visit);
+            map.values().for_each(|value| walk(value, visit));
+        }
+        _ => {}
+    }
+}
+
+/// Holds templates against cfn-lint; skipped, loudly, where it is not installed (`tests/run` installs it).
+fn lint(stacks: &[Stack]) {
+    let python = std::env::var("ARCLAKE_PYTHON").ok().filter(|python| !python.is_empty());
+    let has_lint =
+        |python: &String| Command::new(python).args(["-c", "import cfnlint"]).output().is_ok_and(|output| output.status.success());
+    let Some(python) = python.filter(has_lint) else {
+        eprintln!("SKIPPED: cfn-lint is not installed; `tests/run` installs it where it can");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let mut lint = Command::new(python);
+    lint.args(["-m", "cfnlint", "--format", "parseable", "--regions", "us-east-2", "--"]);
+    for stack in stacks {
+        let path = folder.path().join(format!("{}.json", stack.name));
+        std::fs::write(&path, serde_json::to_string_pretty(&stack.template).unwrap()).unwrap();
+        lint.arg(path);
+    }
+    let output = lint.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.trim().is_empty(), "{said}");
+}

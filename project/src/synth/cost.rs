@@ -64,7 +64,7 @@ pub fn cost_at_rest(stacks: &[Stack]) -> Vec<CostLine> {
     line(metrics, "metric", metrics as f64 * METRIC, format!("{METRIC:.2} USD each that is written to in the month"));
     let keys = of("AWS::KMS::Key").len();
     line(keys, "key", keys as f64 * KEY, format!("{KEY:.2} USD each"));
-    let zones = of("AWS::EC2::VPCEndpoint")
+    let zones: usize = of("AWS::EC2::VPCEndpoint")
         .iter()
         .filter(|endpoint| endpoint["VpcEndpointType"] == "Interface")
         .map(|endpoint| endpoint["SubnetIds"].as_array().map_or(0, Vec::len))

@@ -68,6 +68,7 @@ pub(crate) fn allow_if(actions: &[&str], resources: Vec<Value>, condition: Value
 
 /// An action of [`UNRESTRICTED`].
 pub(crate) fn allow_anywhere(actions: &[&str]) -> Value {
+    debug_assert!(actions.iter().all(|action| UNRESTRICTED.iter().any(|known| known.0 == *action)), "{actions:?}");
     allow(actions, vec!["*".into()])
 }
 

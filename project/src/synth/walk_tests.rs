@@ -86,7 +86,57 @@ fn reach(role: &Role, project: &Project) -> String {
 fn each_role_reaches_its_own_datasets_and_nothing_else() {
     let project = project(document());
     let text: String = roles(&project).iter().map(|(id, role)| format!("{id}\n{}", reach(role, &project))).collect();
-    expect_test::expect![[""]].assert_eq(&text);
+    expect_test::expect![[r#"
+        ArcArchiveRole
+          ------ logs
+          r-lR-- other-logs
+          ------ parquet
+          ------ rejects
+          ------ errors
+          rwlRWD archived
+        ArcErrorsRole
+          ------ logs
+          ------ other-logs
+          r-lR-- parquet
+          ------ rejects
+          rwlRWD errors
+          ------ archived
+        ArcToParquetRole
+          r-lR-- logs
+          ------ other-logs
+          rwlRWD parquet
+          rwlRWD rejects
+          ------ errors
+          ------ archived
+        BoundaryInRole
+          rwl--- logs
+          ------ other-logs
+          ------ parquet
+          ------ rejects
+          ------ errors
+          ------ archived
+        BoundaryOtherRole
+          ------ logs
+          rwl--- other-logs
+          ------ parquet
+          ------ rejects
+          ------ errors
+          ------ archived
+        DispatchRole
+          r-l--- logs
+          r-l--- other-logs
+          rwl--D parquet
+          rwl--D rejects
+          rwl--D errors
+          rwl--D archived
+        ExecutionRole
+          ------ logs
+          ------ other-logs
+          ------ parquet
+          ------ rejects
+          ------ errors
+          ------ archived
+    "#]].assert_eq(&text);
 }
 
 #[test]

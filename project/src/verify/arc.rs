@@ -80,7 +80,9 @@ pub fn read(object: Object<'_>, base: &Base<'_>) -> Option<DraftArc> {
     let sinks = object.required_object("sinks").map(|object| read_sinks(&object, base, kind)).unwrap_or_default();
     let workload = read_workload(&object, kind);
     // What jobs run with is read from the file where jobs are made; a local placement has no use for it.
-    object.object("runtimeProps").map(super::clusterless::runtime_props);
+    if let Some(props) = object.object("runtimeProps") {
+        super::clusterless::runtime_props(props);
+    }
     let path = object.path.clone();
     object.finish();
     Some(DraftArc {

@@ -4,6 +4,8 @@
 mod arc;
 mod aws;
 mod aws_jobs;
+#[cfg(test)]
+mod aws_tests;
 mod boundary_file;
 mod clusterless;
 mod fields;

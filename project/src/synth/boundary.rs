@@ -148,3 +148,15 @@ fn add_arrival_rule(parts: &mut Parts, names: &ProjectNames, boundary: &Boundary
     });
     parts.add(&format!("{id}Arrivals"), "AWS::Events::Rule", name, arn, properties);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_unit_has_a_schedule_that_is_taken() {
+        for unit in LotUnit::all() {
+            assert_eq!(crate::verify::check_schedule(intervals(unit)), Ok(()), "{unit}");
+        }
+    }
+}

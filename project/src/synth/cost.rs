@@ -52,34 +52,39 @@ pub fn cost_at_rest(stacks: &[Stack]) -> Vec<CostLine> {
         resources.iter().filter(|resource| resource["Type"] == kind).map(|resource| &resource["Properties"]).collect()
     };
     let mut lines = Vec::new();
-    let mut line = |count: usize, what: &str, usd_month: f64, why: String| {
+    let mut line = |count: usize, (one, more): (&str, &str), usd_month: f64, why: String| {
         if count > 0 {
-            let plural = if count == 1 { what.to_owned() } else { format!("{what}s") };
-            lines.push(CostLine { resource: format!("{count} {plural}"), usd_month: (usd_month * 100.0).round() / 100.0, why });
+            let resource = format!("{count} {}", if count == 1 { one } else { more });
+            lines.push(CostLine { resource, usd_month: (usd_month * 100.0).round() / 100.0, why });
         }
     };
     let alarms = of("AWS::CloudWatch::Alarm");
-    line(alarms.len(), "alarm", alarms.len() as f64 * ALARM, format!("{ALARM:.2} USD each"));
+    line(alarms.len(), ("alarm", "alarms"), alarms.len() as f64 * ALARM, format!("{ALARM:.2} USD each"));
     let metrics = alarms.iter().filter(|alarm| alarm["Namespace"] == super::NAMESPACE).count();
-    line(metrics, "metric", metrics as f64 * METRIC, format!("{METRIC:.2} USD each that is written to in the month"));
+    line(metrics, ("metric", "metrics"), metrics as f64 * METRIC, format!("{METRIC:.2} USD each that is written to in the month"));
     let keys = of("AWS::KMS::Key").len();
-    line(keys, "key", keys as f64 * KEY, format!("{KEY:.2} USD each"));
+    line(keys, ("key", "keys"), keys as f64 * KEY, format!("{KEY:.2} USD each"));
     let zones: usize = of("AWS::EC2::VPCEndpoint")
         .iter()
         .filter(|endpoint| endpoint["VpcEndpointType"] == "Interface")
         .map(|endpoint| endpoint["SubnetIds"].as_array().map_or(0, Vec::len))
         .sum();
-    line(zones, "interface endpoint and zone", zones as f64 * ENDPOINT_HOUR * HOURS, format!("{ENDPOINT_HOUR:.2} USD an hour each"));
+    line(
+        zones,
+        ("interface endpoint in one zone", "interface endpoints, by zone"),
+        zones as f64 * ENDPOINT_HOUR * HOURS,
+        format!("{ENDPOINT_HOUR:.2} USD an hour each"),
+    );
     let polled = of("AWS::Lambda::EventSourceMapping").len();
-    line(polled, "polled queue", polled as f64 * IDLE_POLLS, "Lambda asks an idle queue about 650,000 times".to_owned());
+    line(polled, ("polled queue", "polled queues"), polled as f64 * IDLE_POLLS, "Lambda asks an idle queue about 650,000 times".to_owned());
     let ticks: Vec<f64> = of("AWS::Events::Rule").iter().filter(|rule| is_input(rule, "tick")).map(|rule| per_month(rule)).collect();
     let (count, jobs) = (ticks.len(), of("AWS::Batch::JobDefinition").len() as f64);
     let lots: f64 = ticks.iter().sum();
     let why = "empty lots are committed too, and passed on by every arc: requests to S3 and invocations".to_owned();
-    line(count, "boundary's schedule", lots * (INVOCATION + (1.0 + jobs) * REQUESTS_PER_LOT * S3_WRITE), why);
+    line(count, ("boundary that ticks", "boundaries that tick"), lots * (INVOCATION + (1.0 + jobs) * REQUESTS_PER_LOT * S3_WRITE), why);
     let sweeps: f64 = of("AWS::Events::Rule").iter().filter(|rule| is_input(rule, "sweep")).map(|rule| per_month(rule)).sum();
     let why = "what is due is looked for every five minutes: requests to S3 and invocations".to_owned();
-    line(usize::from(sweeps > 0.0), "sweep", sweeps * (INVOCATION + jobs * REQUESTS_PER_SWEEP * S3_WRITE), why);
+    line(usize::from(sweeps > 0.0), ("sweep", "sweeps"), sweeps * (INVOCATION + jobs * REQUESTS_PER_SWEEP * S3_WRITE), why);
     lines.sort_by(|a, b| b.usd_month.total_cmp(&a.usd_month));
     lines
 }

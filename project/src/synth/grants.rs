@@ -17,6 +17,8 @@ const DATA_READ: [&str; 2] = ["s3:GetObject", "s3:GetObjectVersion"];
 const DATA_WRITE: [&str; 5] = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"];
 /// Keys of state copies below a dataset: they are replaced when the state changes. Commits lie beside them.
 const STATE_COPIES: &str = "lot=*/state=*";
+/// Bytes of the dispatch function's policy that are left for the exports that it asks for, and for ids of references.
+const EXPORTS_BYTES: usize = 2000;
 
 fn manifest_area(names: &Names, dataset: &DatasetId) -> Area {
     Area::below(names.manifest_bucket(), &paths::dataset_dir(dataset))
@@ -64,12 +66,22 @@ pub(crate) fn boundary(
 /// The dispatch function: the manifests of what its arcs read and write, their attempts, their jobs. Of data it may only
 /// take away what a lot that has become empty no longer has, and look at what a user's image has left.
 pub(crate) fn dispatch(names: &ProjectNames, arcs: &[&ArcSpec], topic: Value, undelivered: Value, options: &ProjectOptions) -> Vec<Value> {
-    let exact = dispatch_on(names, &dispatch_areas(names, arcs), &topic, &undelivered, arcs, options);
-    if iam::document(exact.clone()).to_string().len() <= iam::POLICY_BYTES_MAX {
-        return exact;
+    let areas = dispatch_areas(names, arcs);
+    let exact = dispatch_on(names, &areas, &topic, &undelivered, arcs, options);
+    match is_too_much(&exact) {
+        false => exact,
+        true => dispatch_on(names, &areas.widened(), &topic, &undelivered, arcs, options),
     }
-    // Hundreds of arcs name more datasets than a role's policy has room for: then whole stores.
-    dispatch_on(names, &dispatch_areas(names, arcs).widened(), &topic, &undelivered, arcs, options)
+}
+
+/// Hundreds of arcs name more datasets than a role's policy has room for. Then the dispatch function reaches whole stores.
+fn is_too_much(statements: &[Value]) -> bool {
+    iam::document(statements.to_vec()).to_string().len() > iam::POLICY_BYTES_MAX - EXPORTS_BYTES
+}
+
+/// Whether that is so.
+pub(crate) fn is_widened(names: &ProjectNames, arcs: &[&ArcSpec], options: &ProjectOptions) -> bool {
+    is_too_much(&dispatch_on(names, &dispatch_areas(names, arcs), &"".into(), &"".into(), arcs, options))
 }
 
 #[derive(Clone, Debug, Default)]

@@ -62,19 +62,8 @@ pub(crate) fn add(parts: &mut Parts, names: &Names, network: &Network, cidr: &st
     let vpc = json!({"CidrBlock": cidr, "EnableDnsSupport": true, "EnableDnsHostnames": true, "Tags": named("vpc")});
     parts.leaf("Vpc", "AWS::EC2::VPC", vpc);
     parts.leaf("Routes", "AWS::EC2::RouteTable", json!({"VpcId": reference("Vpc"), "Tags": named("routes")}));
-    let subnets: Vec<String> = (1..=zones).map(|zone| format!("Subnet{zone}")).collect();
-    for (at, id) in subnets.iter().enumerate() {
-        let subnet = json!({
-            "VpcId": reference("Vpc"),
-            "AvailabilityZone": {"Fn::Select": [at, {"Fn::GetAZs": ""}]},
-            "CidrBlock": {"Fn::Select": [at, {"Fn::Cidr": [{"Fn::GetAtt": ["Vpc", "CidrBlock"]}, zones, SUBNET_BITS]}]},
-            "MapPublicIpOnLaunch": false,
-            "Tags": named(&format!("subnet-{}", at + 1)),
-        });
-        parts.leaf(id, "AWS::EC2::Subnet", subnet);
-        let association = json!({"SubnetId": reference(id), "RouteTableId": reference("Routes")});
-        parts.leaf(&format!("{id}Routes"), "AWS::EC2::SubnetRouteTableAssociation", association);
-    }
+    let subnets = add_subnets(parts, zones, &named);
+
     let group = json!({
         "GroupDescription": "Jobs of Arclake: no way in, all ways out", "VpcId": reference("Vpc"), "SecurityGroupIngress": [],
         "SecurityGroupEgress": [{"IpProtocol": "-1", "CidrIp": "0.0.0.0/0", "Description": "out"}], "Tags": named("jobs"),
@@ -94,6 +83,23 @@ pub(crate) fn add(parts: &mut Parts, names: &Names, network: &Network, cidr: &st
         security_groups: json!({"Fn::GetAtt": ["JobsGroup", "GroupId"]}),
         assign_public_ip: if *network == Network::Private { "DISABLED" } else { "ENABLED" },
     }
+}
+
+fn add_subnets(parts: &mut Parts, zones: usize, named: &dyn Fn(&str) -> Value) -> Vec<String> {
+    let subnets: Vec<String> = (1..=zones).map(|zone| format!("Subnet{zone}")).collect();
+    for (at, id) in subnets.iter().enumerate() {
+        let subnet = json!({
+            "VpcId": reference("Vpc"),
+            "AvailabilityZone": {"Fn::Select": [at, {"Fn::GetAZs": ""}]},
+            "CidrBlock": {"Fn::Select": [at, {"Fn::Cidr": [{"Fn::GetAtt": ["Vpc", "CidrBlock"]}, zones, SUBNET_BITS]}]},
+            "MapPublicIpOnLaunch": false,
+            "Tags": named(&format!("subnet-{}", at + 1)),
+        });
+        parts.leaf(id, "AWS::EC2::Subnet", subnet);
+        let association = json!({"SubnetId": reference(id), "RouteTableId": reference("Routes")});
+        parts.leaf(&format!("{id}Routes"), "AWS::EC2::SubnetRouteTableAssociation", association);
+    }
+    subnets
 }
 
 fn service(names: &Names, service: &str) -> String {

@@ -37,6 +37,10 @@ pub fn notes(project: &Project, options: &ProjectOptions) -> Vec<Problem> {
         notes.push(note("activities".into(), message, Some("attach a policy to the role".into())));
     }
     notes.extend(other_environments(project));
+    if super::grants::is_widened(&names, &deployed_arcs(project, options), options) {
+        let message = "there are more datasets than a policy has room for: the dispatch function may reach all manifests of the placement";
+        notes.push(note("arcs".into(), message.into(), Some("make two projects of it".into())));
+    }
     notes
 }
 

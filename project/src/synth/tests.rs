@@ -95,7 +95,8 @@ fn what_a_project_is_made_of() {
         Database Glue::Database
         TableToParquet Glue::Table
         TableErrors Glue::Table
-    "#]].assert_eq(&listing(&stacks[0]));
+    "#]]
+    .assert_eq(&listing(&stacks[0]));
 }
 
 #[test]
@@ -113,7 +114,9 @@ fn the_smallest_template_in_full() {
 #[test]
 fn a_job_definition() {
     let stacks = synthesised(&judged(document()));
-    check(&stacks[0].template["Resources"]["ArcErrors"], expect![[r#"
+    check(
+        &stacks[0].template["Resources"]["ArcErrors"],
+        expect![[r#"
         {
           "Type": "AWS::Batch::JobDefinition",
           "Properties": {
@@ -233,7 +236,8 @@ fn a_job_definition() {
             }
           }
         }
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -241,7 +245,9 @@ fn a_table() {
     let stacks = synthesised(&judged(document()));
     let mut table = stacks[0].template["Resources"]["TableToParquet"].clone();
     table["Properties"]["TableInput"]["StorageDescriptor"]["Columns"].as_array_mut().unwrap().truncate(2);
-    check(&table, expect![[r#"
+    check(
+        &table,
+        expect![[r#"
         {
           "Type": "AWS::Glue::Table",
           "Properties": {
@@ -302,14 +308,17 @@ fn a_table() {
             }
           }
         }
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn clusterless_in_its_own_words() {
     let stacks = synthesised(&clusterless());
     let resources = &stacks[0].template["Resources"];
-    check(&resources["ArcParse"]["Properties"]["ContainerProperties"]["Command"], expect![[r#"
+    check(
+        &resources["ArcParse"]["Properties"]["ContainerProperties"]["Command"],
+        expect![[r#"
         [
           "parse",
           "--lot",
@@ -317,10 +326,13 @@ fn clusterless_in_its_own_words() {
           "--to",
           "Ref::dataset_path_uri"
         ]
-    "#]]);
+    "#]],
+    );
     let environment = resources["ArcParse"]["Properties"]["ContainerProperties"]["Environment"].as_array().unwrap();
     let props = environment.iter().find(|entry| entry["Name"] == "CLS_ARC_PROPS_JSON").unwrap();
-    check(&serde_json::from_str(props["Value"].as_str().unwrap()).unwrap(), expect![[r#"
+    check(
+        &serde_json::from_str(props["Value"].as_str().unwrap()).unwrap(),
+        expect![[r#"
         {
           "sources": {
             "main": {
@@ -346,7 +358,8 @@ fn clusterless_in_its_own_words() {
             "skip": 1
           }
         }
-    "#]]);
+    "#]],
+    );
     let notes: Vec<String> =
         notes(&clusterless(), &options(&clusterless())).iter().map(|note| format!("{}: {}", note.path, note.message)).collect();
     expect![[r#"
@@ -498,7 +511,8 @@ fn bootstraps() {
         Internet EC2::InternetGateway
         InternetAttachment EC2::VPCGatewayAttachment
         InternetRoute EC2::Route
-    "#]].assert_eq(&listing(&stack));
+    "#]]
+    .assert_eq(&listing(&stack));
     assert_eq!(cost_at_rest(std::slice::from_ref(&stack)), []);
     let private = bootstrap(&BootstrapOptions { network: Network::Private, kms: Some(CREATE_KEY.into()), ..usual.clone() });
     let given = Network::Given { subnets: vec!["subnet-1".into(), "subnet-2".into()], security_groups: vec!["sg-1".into()] };
@@ -510,7 +524,9 @@ fn bootstraps() {
             .values()
             .any(|resource| resource["Type"].as_str().unwrap().starts_with("AWS::EC2"))
     );
-    check(&given.template["Outputs"], expect![[r#"
+    check(
+        &given.template["Outputs"],
+        expect![[r#"
         {
           "ManifestStore": {
             "Description": "Commits and state copies",
@@ -575,12 +591,14 @@ fn bootstraps() {
             "Value": "30"
           }
         }
-    "#]]);
+    "#]],
+    );
     let lines: Vec<String> =
         cost_at_rest(std::slice::from_ref(&private)).iter().map(|line| format!("{} {}", line.usd_month, line.resource)).collect();
     expect![[r#"
-        102.2 14 interface endpoint and zones
-        1 1 key"#]].assert_eq(&lines.join("\n"));
+        102.2 14 interface endpoints, by zone
+        1 1 key"#]]
+    .assert_eq(&lines.join("\n"));
     lint(&[stack, private, given]);
 }
 
@@ -592,10 +610,24 @@ fn what_a_project_costs_at_rest() {
         .collect();
     expect![[r#"
         1.8 6 metrics: 0.30 USD each that is written to in the month
-        0.96 2 boundary's schedules: empty lots are committed too, and passed on by every arc: requests to S3 and invocations
+        0.96 2 boundaries that tick: empty lots are committed too, and passed on by every arc: requests to S3 and invocations
         0.9 9 alarms: 0.10 USD each
         0.54 1 sweep: what is due is looked for every five minutes: requests to S3 and invocations
-        0.26 1 polled queue: Lambda asks an idle queue about 650,000 times"#]].assert_eq(&lines.join("\n"));
+        0.26 1 polled queue: Lambda asks an idle queue about 650,000 times"#]]
+    .assert_eq(&lines.join("\n"));
+}
+
+#[test]
+fn variables_of_functions_fit() {
+    const BYTES_MAX: usize = 4096;
+    let project = changed(|document| {
+        document["project"]["name"] = "p".repeat(128).into();
+        document["boundaries"][0]["name"] = "b".repeat(128).into();
+    });
+    for resource in synthesised(&project).iter().flat_map(|stack| stack.template["Resources"].as_object().unwrap().values()) {
+        let bytes = resource["Properties"]["Environment"]["Variables"].to_string().len();
+        assert!(resource["Type"] != "AWS::Lambda::Function" || bytes < BYTES_MAX, "{bytes}");
+    }
 }
 
 #[test]

@@ -136,7 +136,8 @@ fn each_role_reaches_its_own_datasets_and_nothing_else() {
           ------ rejects
           ------ errors
           ------ archived
-    "#]].assert_eq(&text);
+    "#]]
+    .assert_eq(&text);
 }
 
 #[test]

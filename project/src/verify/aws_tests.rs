@@ -70,9 +70,12 @@ fn names_that_services_refuse() {
             resources[3].name: `C` and `c` (resources[2]) would be one name on AWS [let them differ in more than case and punctuation]
         "#]],
     );
-    check(|file| file["placement"]["stage"] = "a-stage-with-a-name-that-is-far-too-long".into(), expect![[r#"
+    check(
+        |file| file["placement"]["stage"] = "a-stage-with-a-name-that-is-far-too-long".into(),
+        expect![[r#"
         placement.stage: makes `a-stage-with-a-name-that-is-far-too-long-clusterless-manifest-123456789012-us-east-2`, which is 21 bytes longer than a bucket's name can be
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -81,9 +84,12 @@ fn two_queues_for_one_object() {
         let boundary = json!({"type": "watch", "name": "deep", "dataset": {"name": "deep-logs", "version": "1", "pathURI": uri}});
         file["boundaries"].as_array_mut().unwrap().push(boundary);
     };
-    check(|file| two(file, "s3://lake-data/raw/deep/"), expect![[r#"
+    check(
+        |file| two(file, "s3://lake-data/raw/deep/"),
+        expect![[r#"
         boundaries[1].dataset.pathURI: overlaps where boundary `in` takes from: S3 notifies one queue only of an object [set `enableEventBridge: true` on bucket lake-data]
-    "#]]);
+    "#]],
+    );
     check(|file| two(file, "s3://lake-data/raw-deep/"), expect![[""]]);
     check(
         |file| {
@@ -96,9 +102,12 @@ fn two_queues_for_one_object() {
 
 #[test]
 fn buckets_of_others() {
-    check(|file| file["boundaries"][0]["dataset"]["pathURI"] = "s3://theirs/raw/".into(), expect![[r#"
+    check(
+        |file| file["boundaries"][0]["dataset"]["pathURI"] = "s3://theirs/raw/".into(),
+        expect![[r#"
         boundaries[0].dataset.pathURI: theirs is no bucket of this project: its arrivals are seen once EventBridge is switched on for it [aws s3api put-bucket-notification-configuration --bucket theirs --notification-configuration '{"EventBridgeConfiguration":{}}' (it replaces the bucket's notifications: add those that `get-bucket-notification-configuration` shows)]
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -116,9 +125,12 @@ fn sizes_that_are_not_sold() {
             activities[0].runtimeProps.memorySizeMB: 16384 MB does not go with 0.5 vCPU: Fargate has 1024 to 4096 MB there [in steps of 1024 MB]
         "#]],
     );
-    check(|file| file["arcs"][0]["runtimeProps"] = json!({"vcpu": 3}), expect![[r#"
+    check(
+        |file| file["arcs"][0]["runtimeProps"] = json!({"vcpu": 3}),
+        expect![[r#"
         arcs[0].runtimeProps.vcpu: is 3: Fargate has 0.25, 0.5, 1, 2, 4, 8, 16
-    "#]]);
+    "#]],
+    );
     check(|file| file["arcs"][0]["runtimeProps"] = json!({"vcpu": 0.25, "memorySizeMB": 512}), expect![[""]]);
 }
 

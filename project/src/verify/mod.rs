@@ -27,6 +27,8 @@ use aws::Deployment;
 pub use fields::nearest;
 use fields::{Object, Problems};
 use graph::Drafts;
+#[cfg(test)]
+pub(crate) use schedule::check_schedule;
 
 /// What names in the file are relative to.
 #[derive(Debug)]

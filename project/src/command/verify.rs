@@ -3,10 +3,9 @@
 use std::io::Write;
 
 use manifests::ArcSpec;
-use project::{Placement, Problem, Project, ProjectError};
+use project::{Placement, Problem, Project, ProjectError, columns};
 
 use super::{Context, Exit, ProjectArgs};
-use crate::columns;
 use crate::output::{self, Cell, Output, escape};
 
 /// Arguments of `arc verify`.

@@ -4,7 +4,7 @@
 //! Invariants: a name is never longer than its service allows, and has only characters that it allows; a name that had to be
 //! shortened ends in a hash of the whole, so that two long names stay two.
 
-use manifests::ArcId;
+use manifests::{ArcId, DatasetId};
 
 use crate::file::{Placement, Project};
 
@@ -277,6 +277,11 @@ impl ProjectNames {
     pub fn database(&self) -> String {
         let text = self.placement.staged(&format!("{}-{}", self.project, self.version)).to_lowercase();
         fit(&text.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' }).collect::<String>(), LONG_BYTES_MAX)
+    }
+
+    /// The table of a dataset that the project produces.
+    pub fn table(&self, dataset: &DatasetId) -> String {
+        crate::athena::table_name(&dataset.name)
     }
 
     /// The repository of a user's image that a folder of this name is built to.

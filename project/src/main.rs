@@ -2,6 +2,7 @@
 //! place, with the command files, that reads the clock and the environment.
 
 mod audit;
+mod cloud;
 mod command;
 mod committed;
 mod engine;

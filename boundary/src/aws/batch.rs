@@ -9,6 +9,7 @@ use aws_sdk_batch::Client;
 use aws_sdk_batch::types::{ContainerOverrides, JobStatus, KeyValuePair, KeyValuesPair, ResourceRequirement, ResourceType};
 use chrono::{DateTime, TimeDelta, Utc};
 use manifests::{Aws, Dataset, RunPlan};
+use serde::{Deserialize, Serialize};
 
 use super::{DeployedArc, service};
 use crate::error::BoundaryError;
@@ -20,21 +21,18 @@ const REMEMBERED_MINUTES: i64 = 5;
 
 /// Sizes of a job, by the most bytes that it reads: vCPUs and memory in MiB, as Fargate has them.
 const SIZES: [(u64, JobSize); 4] = [
-    (256 << 20, JobSize { vcpus: 1, memory_mib: 2_048 }),
-    (4 << 30, JobSize { vcpus: 2, memory_mib: 4_096 }),
-    (32 << 30, JobSize { vcpus: 4, memory_mib: 8_192 }),
-    (u64::MAX, JobSize { vcpus: 8, memory_mib: 16_384 }),
+    (256 << 20, JobSize { vcpu_milli: 1_000, memory_mib: 2_048 }),
+    (4 << 30, JobSize { vcpu_milli: 2_000, memory_mib: 4_096 }),
+    (32 << 30, JobSize { vcpu_milli: 4_000, memory_mib: 8_192 }),
+    (u64::MAX, JobSize { vcpu_milli: 8_000, memory_mib: 16_384 }),
 ];
 
-/// vCPUs that Fargate has, each with the least and the most memory that goes with it and the step between, in MiB.
-const FARGATE: [(u32, u32, u32, u32); 5] =
-    [(1, 2_048, 8_192, 1_024), (2, 4_096, 16_384, 1_024), (4, 8_192, 30_720, 1_024), (8, 16_384, 61_440, 4_096), (16, 32_768, 122_880, 8_192)];
-
 /// What a job gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct JobSize {
-    /// Processors.
-    pub vcpus: u32,
+    /// Processors, in thousandths of a vCPU.
+    pub vcpu_milli: u32,
     /// Memory, in MiB.
     pub memory_mib: u32,
 }
@@ -44,17 +42,6 @@ impl JobSize {
     /// the next one comes.
     pub fn for_bytes(bytes: u64) -> JobSize {
         SIZES.iter().find(|(most, _)| bytes <= *most).map_or(SIZES[0].1, |size| size.1)
-    }
-
-    /// With so much memory as asked for, rounded up to what Fargate has, and the fewest processors that it goes with.
-    pub fn with_memory(memory_mib: u32) -> JobSize {
-        for (vcpus, least, most, step) in FARGATE {
-            if memory_mib <= most {
-                let memory_mib = memory_mib.max(least).next_multiple_of(step);
-                return JobSize { vcpus, memory_mib };
-            }
-        }
-        JobSize { vcpus: 16, memory_mib: 122_880 }
     }
 }
 
@@ -131,14 +118,15 @@ impl BatchJobs {
         if self.remembers(&name, now) || self.is_active(&name).await? {
             return Ok(Submitted::Already);
         }
-        let size = submission.arc.memory_mib.map_or_else(|| JobSize::for_bytes(submission.bytes), JobSize::with_memory);
-        let need = |kind, value: u32| ResourceRequirement::builder().r#type(kind).value(value.to_string()).build();
-        let variable = |name: &str, value: u32| KeyValuePair::builder().name(name).value(value.to_string()).build();
+        let size = submission.arc.size.unwrap_or_else(|| JobSize::for_bytes(submission.bytes));
+        let (vcpus, memory) = (format!("{}", f64::from(size.vcpu_milli) / 1_000.0), size.memory_mib.to_string());
+        let need = |kind, value: &str| ResourceRequirement::builder().r#type(kind).value(value).build();
+        let variable = |name: &str, value: &str| KeyValuePair::builder().name(name).value(value).build();
         let overrides = ContainerOverrides::builder()
-            .resource_requirements(need(ResourceType::Vcpu, size.vcpus))
-            .resource_requirements(need(ResourceType::Memory, size.memory_mib))
-            .environment(variable("ARC_JOB_VCPUS", size.vcpus))
-            .environment(variable("ARC_JOB_MEMORY_MIB", size.memory_mib))
+            .resource_requirements(need(ResourceType::Vcpu, &vcpus))
+            .resource_requirements(need(ResourceType::Memory, &memory))
+            .environment(variable("ARC_JOB_VCPUS", &vcpus))
+            .environment(variable("ARC_JOB_MEMORY_MIB", &memory))
             .build();
         let mut call = self.client.submit_job().job_name(&name).job_queue(&self.queue).container_overrides(overrides);
         call = call.job_definition(&submission.arc.job_definition).propagate_tags(true);
@@ -183,21 +171,12 @@ mod tests {
             prop_assert!(name.len() <= JOB_NAME_MAX && name.starts_with(|c: char| c.is_ascii_alphanumeric()), "{}", name);
             prop_assert!(name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'), "{}", name);
         }
-
-        #[test]
-        fn fargate_has_every_size(memory in 1u32..200_000) {
-            let size = JobSize::with_memory(memory);
-            let (_, least, most, step) = *FARGATE.iter().find(|row| row.0 == size.vcpus).unwrap();
-            prop_assert!(size.memory_mib >= least && size.memory_mib <= most && (size.memory_mib - least) % step == 0);
-            prop_assert!(size.memory_mib >= memory.min(122_880));
-        }
     }
 
     #[test]
     fn the_same_sources_have_the_same_name_and_others_another() {
         assert_eq!(BatchJobs::name("convert", &plan(1)), BatchJobs::name("convert", &plan(1)));
         assert_ne!(BatchJobs::name("convert", &plan(1)), BatchJobs::name("convert", &plan(2)));
-        assert!(SIZES.iter().all(|(_, size)| JobSize::with_memory(size.memory_mib) == *size));
-        assert_eq!(JobSize::for_bytes(0).memory_mib, 2_048);
+        assert_eq!([0, 256 << 20, (256 << 20) + 1, u64::MAX].map(|bytes| JobSize::for_bytes(bytes).vcpu_milli), [1_000, 1_000, 2_000, 8_000]);
     }
 }

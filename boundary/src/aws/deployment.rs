@@ -6,6 +6,7 @@ use manifests::{ArcSink, ArcSource, ArcSpec, Aws, LotUnit, ManifestsError, Objec
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::JobSize;
 use crate::error::BoundaryError;
 use crate::spec::BoundarySpec;
 
@@ -68,8 +69,8 @@ pub struct DeployedArc {
     pub job_definition: String,
     /// The log group of its jobs.
     pub log_group: String,
-    /// Memory in MiB, where the project says so; else it follows from the bytes to read.
-    pub memory_mib: Option<u32>,
+    /// What a job gets, where the project says so; else it follows from the bytes to read.
+    pub size: Option<JobSize>,
     /// Whether the image is the user's, which writes its manifests itself and knows nothing of attempts.
     pub is_foreign: bool,
 }

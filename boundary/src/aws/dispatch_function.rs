@@ -26,15 +26,17 @@ pub struct DispatchFunction {
     specs: Vec<ArcSpec>,
     stores: Stores,
     bus: Arc<dyn Bus>,
-    jobs: BatchJobs,
+    /// None where the project has no arcs.
+    jobs: Option<BatchJobs>,
     topic: Option<String>,
 }
 
 impl DispatchFunction {
     /// The function of a deployment, with a job queue and a topic for failures.
-    pub fn new(aws: Aws, deployment: Deployment, queue: &str, topic: Option<String>) -> Result<DispatchFunction, BoundaryError> {
+    pub fn new(aws: Aws, deployment: Deployment, queue: Option<&str>, topic: Option<String>) -> Result<DispatchFunction, BoundaryError> {
         let (stores, specs) = (deployment.stores(&aws)?, deployment.arc_specs());
-        let (bus, jobs) = (Arc::new(EventBridgeBus::new(&aws, &deployment.bus)), BatchJobs::new(&aws, queue));
+        let bus = Arc::new(EventBridgeBus::new(&aws, &deployment.bus));
+        let jobs = queue.map(|queue| BatchJobs::new(&aws, queue));
         Ok(DispatchFunction { aws, deployment, specs, stores, bus, jobs, topic })
     }
 
@@ -92,7 +94,8 @@ impl DispatchFunction {
                 source = Some((&read.dataset, copy));
             }
         }
-        self.jobs.submit(&Submission { arc, plan: &run.plan, source, bytes }, now).await
+        let Some(jobs) = &self.jobs else { return Ok(Submitted::Already) };
+        jobs.submit(&Submission { arc, plan: &run.plan, source, bytes }, now).await
     }
 
     async fn run_activity(&self, name: &str, now: DateTime<Utc>) -> Result<Value, BoundaryError> {
@@ -114,13 +117,15 @@ impl DispatchFunction {
             return Ok(json!({"ignored": "a job of an arc that is not deployed"}));
         };
         let id = ArcId { project: self.deployment.project.clone(), version: self.deployment.version.clone(), arc: arc.name.clone() };
+        if let (Some(jobs), Some(_)) = (&self.jobs, &state.end) {
+            jobs.forget(&state.name);
+        }
         match &state.end {
             None if arc.is_foreign => self.begin_foreign(&id, &state, now).await?,
             None => {}
             Some(JobEnd::Succeeded) if arc.is_foreign => return self.end_foreign(arc, &id, &state, now).await,
-            Some(JobEnd::Succeeded) => self.jobs.forget(&state.name),
+            Some(JobEnd::Succeeded) => {}
             Some(JobEnd::Failed { cause, is_transient }) => {
-                self.jobs.forget(&state.name);
                 return self.fail(arc, &id, &state, cause, *is_transient, now).await;
             }
         }
@@ -143,7 +148,6 @@ impl DispatchFunction {
 
     /// Ends it, as Clusterless does: by the manifests that the image has written.
     async fn end_foreign(&self, arc: &DeployedArc, id: &ArcId, state: &JobState, now: DateTime<Utc>) -> Result<Value, BoundaryError> {
-        self.jobs.forget(&state.name);
         self.begin_foreign(id, state, now).await?;
         let mut states = Vec::new();
         for sink in &arc.sinks {

@@ -1,5 +1,5 @@
 //! The dispatch function on AWS Lambda. The environment says for which project: `ARC_DEPLOYMENT` (the URI of a deployment),
-//! `ARC_JOB_QUEUE` (where jobs go) and `ARC_FAILURES_TOPIC` (where failures are told).
+//! `ARC_JOB_QUEUE` (where jobs go; none where there are no arcs) and `ARC_FAILURES_TOPIC` (where failures are told).
 
 use boundary::aws::{Deployment, DispatchFunction};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
@@ -11,8 +11,8 @@ async fn main() -> Result<(), Error> {
     lambda_runtime::tracing::init_default_subscriber();
     let aws = Aws::load(&boundary::aws::settings()).await;
     let deployment = Deployment::load(&aws.objects(), &std::env::var("ARC_DEPLOYMENT")?).await?;
-    let topic = std::env::var("ARC_FAILURES_TOPIC").ok();
-    let function = &DispatchFunction::new(aws, deployment, &std::env::var("ARC_JOB_QUEUE")?, topic)?;
+    let (queue, topic) = (std::env::var("ARC_JOB_QUEUE").ok(), std::env::var("ARC_FAILURES_TOPIC").ok());
+    let function = &DispatchFunction::new(aws, deployment, queue.as_deref(), topic)?;
     let call = |event: LambdaEvent<Value>| async move { Ok::<Value, Error>(function.call(&event.payload, chrono::Utc::now()).await?) };
     lambda_runtime::run(service_fn(call)).await
 }

@@ -2,14 +2,19 @@
 //! the exit codes, the project they load.
 
 pub mod audit;
+pub mod bootstrap;
 pub mod completions;
 pub mod ddl;
 pub mod demo;
 mod demo_files;
+pub mod deploy;
+pub mod destroy;
 pub mod detect;
+pub mod diff;
 pub mod explain;
 pub mod formats;
 pub mod lots;
+mod placement;
 pub mod query;
 pub mod replay;
 pub mod reprocess;
@@ -85,6 +90,14 @@ pub enum Command {
     Explain(explain::Args),
     /// The statement that makes a dataset a table of Athena
     Ddl(ddl::Args),
+    /// Make what all projects of a placement on AWS share
+    Bootstrap(bootstrap::Args),
+    /// Put a project on AWS, or bring it up to date
+    Deploy(deploy::Args),
+    /// What a deployment would change
+    Diff(diff::Args),
+    /// Take a deployed project away again; its data stays
+    Destroy(destroy::Args),
     /// Write a shell's completions
     Completions(completions::Args),
 }
@@ -109,6 +122,10 @@ impl Command {
             Command::Detect(args) => detect::run(args, context).await,
             Command::Explain(args) => explain::run(args, context).await,
             Command::Ddl(args) => ddl::run(args, context).await,
+            Command::Bootstrap(args) => bootstrap::run(args, context).await,
+            Command::Deploy(args) => deploy::run(args, context).await,
+            Command::Diff(args) => diff::run(args, context).await,
+            Command::Destroy(args) => destroy::run(args, context).await,
             Command::Completions(args) => completions::run(args, context).await,
         }
     }

@@ -60,21 +60,22 @@ pub struct Args {
 #[derive(Debug, clap::Args)]
 pub struct NetworkArgs {
     /// Subnets without internet, with an endpoint for each service; endpoints cost money by the hour.
-    #[arg(long, requires = "bootstrap", conflicts_with_all = ["subnet", "security_group"])]
+    #[arg(long, conflicts_with_all = ["subnet", "security_group"])]
     private: bool,
     /// A subnet that is there already; may be given more than once.
-    #[arg(long, value_name = "ID", requires_all = ["bootstrap", "security_group"])]
+    #[arg(long, value_name = "ID", requires = "security_group")]
     subnet: Vec<String>,
     /// A security group for jobs in given subnets; may be given more than once.
-    #[arg(long, value_name = "ID", requires_all = ["bootstrap", "subnet"])]
+    #[arg(long, value_name = "ID", requires = "subnet")]
     security_group: Vec<String>,
     /// The addresses of the network that is made; 10.64.0.0/16 where not given.
-    #[arg(long, value_name = "CIDR", requires = "bootstrap", conflicts_with_all = ["subnet", "security_group"])]
-    cidr: Option<String>,
+    #[arg(long, value_name = "CIDR", conflicts_with_all = ["subnet", "security_group"])]
+    pub cidr: Option<String>,
 }
 
 impl NetworkArgs {
-    fn network(&self) -> Network {
+    /// As the bootstrap takes it.
+    pub fn network(&self) -> Network {
         match (self.private, self.subnet.is_empty()) {
             (true, _) => Network::Private,
             (false, true) => Network::Public,
@@ -107,7 +108,8 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn tags(given: &[String]) -> Result<BTreeMap<String, String>, Trouble> {
+/// Tags as the command line gives them.
+pub fn tags(given: &[String]) -> Result<BTreeMap<String, String>, Trouble> {
     let tag = |text: &String| match text.split_once('=') {
         Some((key, value)) if !key.is_empty() && !key.starts_with("aws:") => Ok((key.to_owned(), value.to_owned())),
         _ => Err(Trouble::usage(format!("--tag {text}: use KEY=VALUE; keys do not begin with aws:"))),
@@ -183,7 +185,7 @@ fn write_files(folder: &Path, stacks: &[&Stack]) -> anyhow::Result<()> {
 }
 
 /// Says the stacks, what they cost at rest, and what is left to do.
-fn summarise(stacks: &[Stack], notes: &[Problem]) {
+pub fn summarise(stacks: &[Stack], notes: &[Problem]) {
     for stack in stacks {
         let count = stack.template["Resources"].as_object().map_or(0, serde_json::Map::len);
         let after = if stack.after.is_empty() { String::new() } else { format!(", after {}", stack.after.join(", ")) };

@@ -22,6 +22,7 @@ use crate::command::Trouble;
 pub use job::{EXIT_TRANSIENT, Job};
 pub use progress::{Line, Progress};
 pub use runs::{Outcome, Planner, Ran, reprocess, run, threads};
+pub use register::{check_owners, register};
 pub use stop::Stop;
 
 /// A project opened for work.
@@ -43,7 +44,7 @@ impl Engine {
     /// Opens the stores and registers the project and the datasets it owns.
     pub async fn open(project: Project) -> anyhow::Result<Engine> {
         let Opened { stores, bus, root } = open(&project).await?;
-        register::register(&project, &stores).await?;
+        register(&project, &stores).await?;
         Ok(Engine { project: Arc::new(project), stores, bus, owner: owner::this_worker(), root })
     }
 

@@ -21,6 +21,23 @@ struct DatasetOwner {
     role: Option<String>,
 }
 
+/// Fails where a dataset of the project belongs to another, or lies elsewhere; writes nothing.
+pub async fn check_owners(project: &Project, stores: &Stores) -> anyhow::Result<()> {
+    for produced in project.produced() {
+        let owner = owner_of(project, produced);
+        let path = paths::dataset_owner(&owner.dataset.id());
+        if let Some(body) = stores.metadata.get(&path).await? {
+            check_owner(&read_owner(stores, &path, &body)?, &owner)?;
+        }
+    }
+    Ok(())
+}
+
+fn read_owner(stores: &Stores, path: &str, body: &[u8]) -> Result<DatasetOwner, Trouble> {
+    let unread = |error| Trouble::failed(format!("{} does not read as an owner: {error}", stores.metadata.uri(path)));
+    serde_json::from_slice(body).map_err(unread)
+}
+
 /// Registers the project and its datasets; safe to repeat, and by several processes at once.
 pub async fn register(project: &Project, stores: &Stores) -> anyhow::Result<()> {
     for produced in project.produced() {
@@ -32,9 +49,7 @@ pub async fn register(project: &Project, stores: &Stores) -> anyhow::Result<()> 
             None => stores.metadata.get(&path).await?,
         };
         if let Some(body) = known {
-            let known: DatasetOwner = serde_json::from_slice(&body)
-                .map_err(|error| Trouble::failed(format!("{} does not read as an owner: {error}", stores.metadata.uri(&path))))?;
-            check_owner(&known, &owner)?;
+            check_owner(&read_owner(stores, &path, &body)?, &owner)?;
         }
     }
     let path = paths::project(&project.name, &project.version);

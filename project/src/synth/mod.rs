@@ -20,6 +20,7 @@ mod bootstrap;
 mod boundary;
 mod bucket;
 mod cost;
+mod deployment;
 mod dispatch;
 #[cfg(test)]
 mod fixture;
@@ -56,6 +57,7 @@ pub(crate) use batch::{EVENT_PREFIX, parameter_of, user_environment};
 pub use bootstrap::{BootstrapOptions, CREATE_KEY, bootstrap};
 pub(crate) use boundary::{arrival_bucket, arrival_prefix};
 pub use cost::{CostLine, PRICES_AS_OF, PRICES_SOURCE, cost_at_rest};
+pub use deployment::deployment;
 pub(crate) use grants::glue_table;
 pub use image::{Image, image, images};
 pub(crate) use names::logical;

@@ -1,0 +1,92 @@
+//! An account of AWS that is deployed to: names and templates flow in, what CloudFormation makes of them flows out. What is
+//! to be there is not decided here.
+
+mod changes;
+mod documents;
+mod stacks;
+
+use aws_sdk_cloudformation::error::DisplayErrorContext;
+use manifests::{Aws, AwsSettings, ObjectStores, Root, Stores};
+use project::synth::Names;
+
+use crate::command::Trouble;
+pub use changes::Change;
+pub use documents::{Code, Documents};
+pub use stacks::{INLINE_BYTES_MAX, Planned, StackState};
+
+/// How an account is reached.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct CloudArgs {
+    /// A profile of the AWS configuration files.
+    #[arg(long, value_name = "NAME", env = "AWS_PROFILE")]
+    pub profile: Option<String>,
+    /// Where all services of AWS answer, for a test server.
+    #[arg(long, value_name = "URL", env = "AWS_ENDPOINT_URL")]
+    pub endpoint_url: Option<String>,
+}
+
+/// An account and a region, and the names of a placement in it.
+#[derive(Clone, Debug)]
+pub struct Cloud {
+    /// What calls start from.
+    pub aws: Aws,
+    /// The names of the placement.
+    pub names: Names,
+    stacks: aws_sdk_cloudformation::Client,
+}
+
+impl Cloud {
+    /// Reads the AWS configuration, and asks whether its credentials are of the placement's account.
+    pub async fn open(names: Names, args: &CloudArgs) -> anyhow::Result<Cloud> {
+        let aws = load(&names.region, args).await;
+        let account = account(&aws).await?;
+        if account != names.account {
+            let message = format!("the credentials are of account {account}, the placement is in {}", names.account);
+            return Err(Trouble::usage(message).next("--profile with a profile of that account, or `placement.account`").into());
+        }
+        let stacks = aws_sdk_cloudformation::Client::new(aws.config());
+        Ok(Cloud { aws, names, stacks })
+    }
+
+    /// The stores of the placement.
+    pub fn stores(&self) -> anyhow::Result<Stores> {
+        let objects = self.aws.objects();
+        let bucket = |bucket: String| Root::new(&objects, &format!("s3://{bucket}"));
+        let (manifest, arc_state) = (bucket(self.names.manifest_bucket())?, bucket(self.names.arc_state_bucket())?);
+        let (metadata, artifact) = (bucket(self.names.metadata_bucket())?, bucket(self.names.artifact_bucket())?);
+        Ok(Stores { manifest, arc_state, metadata, artifact, objects: ObjectStores::clone(&objects) })
+    }
+
+    /// Where the console shows a stack.
+    pub fn console(&self, stack: &str) -> String {
+        let region = &self.names.region;
+        format!("https://{region}.console.aws.amazon.com/cloudformation/home?region={region}#/stacks?filteringText={stack}")
+    }
+
+    /// A client of S3 for what `object_store` does not do.
+    pub fn s3(&self) -> aws_sdk_s3::Client {
+        let mut config = aws_sdk_s3::config::Builder::from(self.aws.config());
+        if let Some(url) = self.aws.s3_endpoint_url() {
+            config = config.endpoint_url(url).force_path_style(true);
+        }
+        aws_sdk_s3::Client::from_conf(config.build())
+    }
+}
+
+/// The configuration for a region.
+pub async fn load(region: &str, args: &CloudArgs) -> Aws {
+    let (region, profile, endpoint_url) = (Some(region.to_owned()), args.profile.clone(), args.endpoint_url.clone());
+    Aws::load(&AwsSettings { region, profile, endpoint_url, ..boundary::aws::settings() }).await
+}
+
+/// The account of the credentials.
+pub async fn account(aws: &Aws) -> Result<String, Trouble> {
+    let asked = aws_sdk_sts::Client::new(aws.config()).get_caller_identity().send().await;
+    let answer = asked.map_err(|error| said("ask whose credentials these are", &error).next("aws configure, or --profile"))?;
+    Ok(answer.account().unwrap_or_default().to_owned())
+}
+
+/// An error of a service, told once.
+pub fn said<E: std::error::Error>(action: &str, error: &E) -> Trouble {
+    Trouble::failed(format!("cannot {action}: {}", DisplayErrorContext(error)))
+}

@@ -1,0 +1,44 @@
+//! `arc bootstrap`: what all projects of a placement share, made or brought up to date.
+
+use project::synth::{self, BootstrapOptions};
+
+use super::placement::PlacementArgs;
+use super::synth::{NetworkArgs, tags};
+use super::{Context, Exit, deploy};
+use crate::cloud::{Cloud, CloudArgs};
+
+/// Arguments of `arc bootstrap`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Makes the four stores, the event bus, the registry of the worker's image and the network. By default
+nothing of it costs money at rest. Safe to repeat: only what differs is changed.
+
+  arc bootstrap -p lake.jsonnet --dry-run     what would be made
+  arc bootstrap --stage test --region us-east-2")]
+pub struct Args {
+    #[command(flatten)]
+    placement: PlacementArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    /// Encrypt with this key, an ARN; `create` makes one.
+    #[arg(long, value_name = "KEY")]
+    kms: Option<String>,
+    /// A tag for everything that takes tags; may be given more than once.
+    #[arg(long = "tag", value_name = "KEY=VALUE")]
+    tags: Vec<String>,
+    #[command(flatten)]
+    consent: deploy::Consent,
+    #[command(flatten)]
+    cloud: CloudArgs,
+}
+
+/// Makes or changes the stack.
+pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
+    let names = args.placement.names(&args.cloud).await?;
+    let usual = BootstrapOptions::new(names.clone());
+    let (network, vpc_cidr, kms) = (args.network.network(), args.network.cidr.clone(), args.kms.clone());
+    let stack = synth::bootstrap(&BootstrapOptions { network, vpc_cidr, kms, tags: tags(&args.tags)?, ..usual });
+    let cloud = Cloud::open(names, &args.cloud).await?;
+    let deployment = deploy::Deploying { cloud: &cloud, consent: &args.consent, context, documents: None };
+    deployment.run(&[stack]).await
+}

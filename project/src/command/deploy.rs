@@ -1,0 +1,242 @@
+//! `arc deploy`: a project onto its placement. What changes is shown in plain words before anything does.
+
+use std::io::{BufRead, IsTerminal, Write};
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use project::synth::{self, ProjectNames, ProjectOptions, Stack};
+use project::{Project, ProjectError};
+
+use super::synth::{summarise, tags};
+use super::{Context, Exit, ProjectArgs, Trouble};
+use crate::cloud::{Change, Cloud, CloudArgs, Code, Documents, INLINE_BYTES_MAX};
+use crate::engine;
+use crate::output::{Cell, escape, print};
+
+/// Arguments of `arc deploy`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+  arc deploy -p lake.jsonnet --dry-run       what would change, and what it costs at rest
+  arc deploy -p lake.jsonnet                 shows the changes, asks, and follows them
+  arc deploy -p lake.jsonnet --approve       the same without asking")]
+pub struct Args {
+    #[command(flatten)]
+    pub project: ProjectArgs,
+    #[command(flatten)]
+    pub choice: Choice,
+    /// The folder with the packages of the functions; `functions` beside the program where not given.
+    #[arg(long, value_name = "FOLDER", env = "ARC_CODE")]
+    code: Option<PathBuf>,
+    #[command(flatten)]
+    consent: Consent,
+    #[command(flatten)]
+    pub cloud: CloudArgs,
+}
+
+/// What of a project is deployed, and with what.
+#[derive(Debug, clap::Args)]
+pub struct Choice {
+    /// Leave out all arcs and what runs them.
+    #[arg(long)]
+    pub exclude_all_arcs: bool,
+    /// Leave out this arc; may be given more than once.
+    #[arg(long, value_name = "NAME")]
+    pub exclude_arc: Vec<String>,
+    /// Only this resource of the project file; everything else stays as it is.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["exclude_all_arcs", "exclude_arc"])]
+    pub only_resource: Option<String>,
+    /// The image of built-in workloads, instead of the one in the placement's registry.
+    #[arg(long, value_name = "URI")]
+    pub image: Option<String>,
+    /// Encrypt with this key, an ARN.
+    #[arg(long, value_name = "ARN")]
+    pub kms: Option<String>,
+    /// A tag for everything that takes tags; may be given more than once.
+    #[arg(long = "tag", value_name = "KEY=VALUE")]
+    pub tags: Vec<String>,
+}
+
+impl Choice {
+    /// As options, without places.
+    pub fn options(&self, names: &ProjectNames) -> anyhow::Result<ProjectOptions> {
+        Ok(ProjectOptions {
+            exclude_all_arcs: self.exclude_all_arcs,
+            exclude_arcs: self.exclude_arc.clone(),
+            only_resource: self.only_resource.clone(),
+            image: self.image.clone(),
+            kms_key: self.kms.clone(),
+            tags: tags(&self.tags)?,
+            ..ProjectOptions::preview(names)
+        })
+    }
+}
+
+/// Whether changes may be made.
+#[derive(Debug, clap::Args)]
+pub struct Consent {
+    /// Show what would change, and change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub approve: bool,
+}
+
+impl Consent {
+    /// Asks on the terminal, unless approved before.
+    pub fn ask(&self, question: &str) -> anyhow::Result<bool> {
+        if self.approve {
+            return Ok(true);
+        }
+        if !std::io::stdin().is_terminal() {
+            return Err(Trouble::usage("there is nobody to ask").next("--approve, or --dry-run to see the changes").into());
+        }
+        eprint!("{question} [y/N] ");
+        std::io::stderr().flush()?;
+        let mut answer = String::new();
+        std::io::stdin().lock().read_line(&mut answer)?;
+        Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    }
+}
+
+/// Stacks on their way.
+pub struct Deploying<'a> {
+    /// Where to.
+    pub cloud: &'a Cloud,
+    /// Whether changes may be made.
+    pub consent: &'a Consent,
+    /// The program's.
+    pub context: &'a Context,
+    /// What has to be uploaded first; none for a bootstrap.
+    pub documents: Option<&'a Documents>,
+}
+
+impl Deploying<'_> {
+    /// Deploys stacks in their order; prints their outputs.
+    pub async fn run(&self, stacks: &[Stack]) -> anyhow::Result<Exit> {
+        if !self.context.quiet {
+            summarise(stacks, &[]);
+        }
+        if self.consent.dry_run {
+            self.preview(stacks).await?;
+            return Ok(Exit::Done);
+        }
+        if let Some(documents) = self.documents {
+            documents.upload(&self.cloud.stores()?).await.context("cannot upload to the artifact bucket")?;
+        }
+        let mut outputs = Vec::new();
+        for stack in stacks {
+            if !self.deploy(stack).await? {
+                eprintln!("nothing more is changed");
+                return Ok(Exit::Failed);
+            }
+            let state = self.cloud.stack(&stack.name).await?;
+            let named = state.into_iter().flat_map(|state| state.outputs);
+            outputs.extend(named.map(|(key, value)| vec![Cell::from(stack.name.as_str()), Cell::from(key), Cell::from(value)]));
+        }
+        print(self.context.output, &["stack", "output", "value"], outputs)?;
+        Ok(Exit::Done)
+    }
+
+    /// What would change, from the templates alone: nothing is made, not even a change set.
+    async fn preview(&self, stacks: &[Stack]) -> anyhow::Result<()> {
+        for stack in stacks {
+            let deployed = self.cloud.template(&stack.name).await?.unwrap_or_default();
+            tell_changes(&stack.name, &Change::between(&deployed, &stack.template));
+        }
+        Ok(())
+    }
+
+    /// One stack; false where somebody said no.
+    async fn deploy(&self, stack: &Stack) -> anyhow::Result<bool> {
+        let text = serde_json::to_string(&stack.template)?;
+        let url = match self.documents.filter(|_| text.len() > INLINE_BYTES_MAX) {
+            Some(documents) => Some(documents.template_url(&self.cloud.stores()?.artifact, stack, &text, &self.cloud.names.region).await?),
+            None => None,
+        };
+        let Some(planned) = self.cloud.plan(&stack.name, &text, url.as_deref(), chrono::Utc::now()).await? else {
+            eprintln!("stack {} is up to date", stack.name);
+            return Ok(true);
+        };
+        tell_changes(&stack.name, &planned.changes);
+        let may = self.consent.ask(&format!("Make these changes to stack {}?", stack.name));
+        if !matches!(may, Ok(true)) {
+            self.cloud.discard(&planned).await?;
+            return may;
+        }
+        let quiet = self.context.quiet;
+        let tell = |line: &str| {
+            if !quiet {
+                eprintln!("{}  {}", chrono::Utc::now().format("%H:%M:%S"), escape(line));
+            }
+        };
+        let state = self.cloud.carry_out(&planned, &tell).await?;
+        eprintln!("stack {}: {}", stack.name, state.status);
+        Ok(true)
+    }
+}
+
+/// Says what a stack's changes are.
+pub fn tell_changes(stack: &str, changes: &[Change]) {
+    match changes.len() {
+        0 => eprintln!("stack {stack}: no changes"),
+        count => eprintln!("stack {stack}: {count} changes"),
+    }
+    changes.iter().for_each(|change| eprintln!("  {}", escape(&change.to_string())));
+}
+
+/// The project and the names of its things on AWS.
+pub fn load(args: &ProjectArgs) -> anyhow::Result<(Project, ProjectNames)> {
+    let project = args.load()?;
+    let local = || Trouble::usage("the project's placement is local: there is nothing to deploy").next("provider: 'aws' in `placement`");
+    let names = ProjectNames::of(&project).ok_or_else(local)?;
+    Ok((project, names))
+}
+
+/// The stacks of a project; of only one resource where the options say so, put into what is deployed.
+pub async fn stacks(project: &Project, options: &ProjectOptions, args: &ProjectArgs, cloud: &Cloud) -> anyhow::Result<Vec<Stack>> {
+    let path = args.project.display().to_string();
+    let mut stacks = synth::project(project, options).map_err(|problems| super::usage(ProjectError::Problems { path, problems }))?;
+    if options.only_resource.is_some() {
+        for stack in &mut stacks {
+            if let Some(deployed) = cloud.template(&stack.name).await? {
+                stack.template = synth::overlay(&deployed, &stack.template);
+            }
+        }
+    }
+    Ok(stacks)
+}
+
+/// Deploys.
+pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
+    let (project, names) = load(&args.project)?;
+    let cloud = Cloud::open(names.placement.clone(), &args.cloud).await?;
+    let bootstrap = names.placement.bootstrap_stack();
+    if cloud.stack(&bootstrap).await?.is_none() {
+        let next = format!("arc bootstrap -p {}", args.project.project.display());
+        return Err(Trouble::not_found(format!("there is no stack {bootstrap}: the placement is not bootstrapped")).next(next).into());
+    }
+    let stores = cloud.stores()?;
+    engine::check_owners(&project, &stores).await?;
+    let folder = code_folder(args.code)?;
+    let code = Code::find(&folder, &project, &names.placement.artifact_bucket())?;
+    let documents = Documents::new(&project, &names, code, args.choice.options(&names)?)?;
+    let stacks = stacks(&project, &documents.options, &args.project, &cloud).await?;
+    for note in synth::notes(&project, &documents.options) {
+        eprintln!("note: {}: {}", escape(&note.path), escape(&note.message));
+        note.fix.iter().for_each(|fix| eprintln!("  try: {}", escape(fix)));
+    }
+    let deploying = Deploying { cloud: &cloud, consent: &args.consent, context, documents: Some(&documents) };
+    let exit = deploying.run(&stacks).await?;
+    if !args.consent.dry_run && exit == Exit::Done {
+        engine::register(&project, &stores).await?;
+    }
+    Ok(exit)
+}
+
+fn code_folder(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    match given {
+        Some(folder) => Ok(folder),
+        None => Ok(std::env::current_exe()?.parent().map(|folder| folder.join("functions")).unwrap_or_default()),
+    }
+}

@@ -1,0 +1,61 @@
+//! `arc diff`: what a deployment would change. Nothing is changed, and nothing is uploaded.
+
+use project::synth::{CodeLocation, ProjectOptions};
+
+use super::deploy::{self, Choice, tell_changes};
+use super::{Context, Exit, ProjectArgs};
+use crate::cloud::{Change, Cloud, CloudArgs};
+use crate::output::{Cell, Output, print};
+
+/// Arguments of `arc diff`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Compares templates; `arc deploy` also asks CloudFormation what would be made anew. Packages of the
+functions and the documents that they read are taken to be those that are deployed.")]
+pub struct Args {
+    #[command(flatten)]
+    project: ProjectArgs,
+    #[command(flatten)]
+    choice: Choice,
+    #[command(flatten)]
+    cloud: CloudArgs,
+}
+
+/// Compares.
+pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
+    let (project, names) = deploy::load(&args.project)?;
+    let cloud = Cloud::open(names.placement.clone(), &args.cloud).await?;
+    let options = args.choice.options(&names)?;
+    let mut rows = Vec::new();
+    for stack in deploy::stacks(&project, &options, &args.project, &cloud).await? {
+        let deployed = cloud.template(&stack.name).await?.unwrap_or_default();
+        let changes: Vec<Change> =
+            Change::between(&settled(&deployed, &options), &settled(&stack.template, &options)).into_iter().collect();
+        if context.output == Output::Table {
+            tell_changes(&stack.name, &changes);
+            continue;
+        }
+        rows.extend(changes.into_iter().map(|change| {
+            vec![Cell::from(stack.name.as_str()), change.kind.word().into(), change.resource_type.into(), change.id.into(), change.properties.join(",").into()]
+        }));
+    }
+    if context.output != Output::Table {
+        print(context.output, &["stack", "change", "type", "resource", "properties"], rows)?;
+    }
+    Ok(Exit::Done)
+}
+
+/// The template without the places that have hashes of content in their names.
+fn settled(template: &serde_json::Value, options: &ProjectOptions) -> serde_json::Value {
+    let CodeLocation { bucket, .. } = &options.code;
+    let is_place = |text: &str| {
+        let key = text.strip_prefix("s3://").and_then(|rest| rest.strip_prefix(bucket.as_str())).map_or(text, |key| key.trim_start_matches('/'));
+        key.starts_with("code/") || key.starts_with("deployments/")
+    };
+    match template {
+        serde_json::Value::String(text) if is_place(text) => "(uploaded)".into(),
+        serde_json::Value::Array(list) => list.iter().map(|value| settled(value, options)).collect(),
+        serde_json::Value::Object(map) => map.iter().map(|(key, value)| (key.clone(), settled(value, options))).collect(),
+        value => value.clone(),
+    }
+}

@@ -113,12 +113,17 @@ impl Class {
     }
 
     /// Where the character ends that starts at `at`, if it is one of these.
-    #[inline]
+    #[inline(always)]
     pub(super) fn end_of_one(&self, text: &[u8], at: usize) -> Option<usize> {
-        let byte = *text.get(at)?;
-        if byte.is_ascii() {
-            return self.bytes[usize::from(byte)].then_some(at + 1);
+        match *text.get(at)? {
+            byte if byte.is_ascii() => self.bytes[usize::from(byte)].then_some(at + 1),
+            _ => self.end_beyond(text, at),
         }
+    }
+
+    /// The same of a character beyond ASCII.
+    #[inline(never)]
+    fn end_beyond(&self, text: &[u8], at: usize) -> Option<usize> {
         let char = char_at(text, at).filter(|char| match &self.beyond {
             Beyond::Nothing => false,
             Beyond::All => true,
@@ -139,10 +144,14 @@ impl Class {
     /// Where a run of these characters ends that starts at `from`, and has at most so many.
     #[inline]
     pub(super) fn end_of_run(&self, text: &[u8], from: usize, most: u32) -> usize {
-        let rest = text.get(from..).unwrap_or_default();
         if most != UNBOUNDED {
-            return (0..most).try_fold(from, |at, _| self.end_of_one(text, at).ok_or(at)).unwrap_or_else(|end| end);
+            let (mut at, mut left) = (from, most);
+            while let Some(end) = self.end_of_one(text, at).filter(|_| left > 0) {
+                (at, left) = (end, left - 1);
+            }
+            return at;
         }
+        let rest = text.get(from..).unwrap_or_default();
         if let Some(stop) = self.stop {
             return memchr::memchr(stop, rest).map_or(text.len(), |length| from + length);
         }
@@ -150,7 +159,7 @@ impl Class {
         loop {
             let rest = text.get(at..).unwrap_or_default();
             at += rest.iter().position(|byte| !self.bytes[usize::from(*byte)]).unwrap_or(rest.len());
-            match self.end_of_one(text, at) {
+            match text.get(at).filter(|byte| !byte.is_ascii()).and_then(|_| self.end_beyond(text, at)) {
                 Some(end) => at = end,
                 None => return at,
             }

@@ -54,6 +54,7 @@ mod syslog_3164;
 mod syslog_5424;
 mod template;
 mod time;
+mod time_shape;
 mod trace;
 mod typed;
 mod vpc_flow;
@@ -407,6 +408,7 @@ mod tests {
         "syslog",
         "template",
         "time",
+        "time-shape",
         "trace",
         "typed",
         "web-template",

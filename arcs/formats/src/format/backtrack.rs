@@ -6,7 +6,7 @@
 //! engine that never goes back has to tell.
 
 use super::class::{UNBOUNDED, look};
-use super::program::{Op, Order, Program};
+use super::program::{END, Op, Order, Program};
 
 /// Steps for each byte of a text, and for each node.
 const STEPS_PER_BYTE: usize = 8;
@@ -83,7 +83,7 @@ impl Scratch {
         }
     }
 
-    /// Keeps a choice; where there are too many, the search is over with the next step.
+    /// Keeps a choice; where there are too many, the search is over as soon as it would have to go back.
     fn remember(&mut self, choice: Choice) {
         match self.choices.len() < CHOICES_MAX {
             true => self.choices.push(choice),
@@ -91,7 +91,7 @@ impl Scratch {
         }
     }
 
-    /// Takes steps off the bound; where none is left, the search is over.
+    /// Takes steps off the bound; where none is left, the search does not go back any more.
     #[inline]
     fn spend(&mut self, steps: usize) {
         self.steps_left = self.steps_left.saturating_sub(steps);
@@ -103,37 +103,37 @@ impl Program {
     /// steps. A text is shorter than 4 GiB.
     pub(super) fn fits(&self, text: &[u8], found: &mut Scratch) -> Option<bool> {
         found.clear(self.slots);
-        found.steps_left = STEPS_PER_BYTE * text.len() + STEPS_PER_NODE * self.nodes.len();
+        let steps = STEPS_PER_BYTE * text.len() + STEPS_PER_NODE * self.nodes.len();
+        found.steps_left = steps;
         let (mut n, mut at) = (self.start, 0);
-        while found.steps_left > 0 {
-            found.steps_left -= 1;
-            let node = &self.nodes[n];
-            let next = match &node.op {
-                Op::Match => {
-                    found.set(0, 0, at);
-                    return Some(true);
-                }
-                Op::Split(split) => {
-                    let (first, second) = split.first(text.get(at).copied());
-                    if let Some(second) = second {
-                        found.remember(Choice::Way { node: n as u32, way: second as u32, at: at as u32 });
-                    }
-                    first.map(|way| (way, at))
-                }
-                op => self.take(op, text, (n, at), found).map(|end| (node.next, end)),
-            };
-            match next.or_else(|| self.again(text, found)) {
-                Some(next) => (n, at) = next,
-                None => return (found.steps_left > 0).then_some(false),
+        for _ in 0..steps {
+            if n == END {
+                found.set(0, 0, at);
+                return Some(true);
             }
+            (n, at) = match self.step(text, (n, at), found) {
+                Some(next) => next,
+                None => match self.again(text, found) {
+                    Some(next) => next,
+                    None => return (found.steps_left > 0).then_some(false),
+                },
+            };
         }
         None
     }
 
-    /// Where what a node takes ends.
+    /// Goes from a node to the next.
     #[inline(always)]
-    fn take(&self, op: &Op, text: &[u8], (n, at): At, found: &mut Scratch) -> Option<usize> {
-        match op {
+    fn step(&self, text: &[u8], (n, at): At, found: &mut Scratch) -> Option<At> {
+        let node = &self.nodes[n];
+        let end = match &node.op {
+            Op::Split(split) => {
+                let (first, second) = split.first(text.get(at).copied());
+                if let Some(second) = second {
+                    found.remember(Choice::Way { node: n as u32, way: second as u32, at: at as u32 });
+                }
+                return first.map(|way| (way, at));
+            }
             Op::Byte(byte) => (text.get(at) == Some(byte)).then_some(at + 1),
             Op::Literal(literal) => text[at..].starts_with(literal).then_some(at + literal.len()),
             Op::Class(class) => self.classes[*class].end_of_one(text, at),
@@ -143,7 +143,7 @@ impl Program {
                 let low = class.end_of_least(text, at, *least)?;
                 let more = if *most == UNBOUNDED { UNBOUNDED } else { most - least };
                 if *order == Order::ShortestFirst {
-                    return self.longer(text, (n, low), more, found);
+                    return self.longer(text, (n, low), more, found).map(|end| (node.next, end));
                 }
                 let end = class.end_of_run(text, low, more);
                 found.spend((end - at) / RUN_STEP_BYTES);
@@ -154,8 +154,9 @@ impl Program {
                 Some(at)
             }
             Op::Look(asked) => (look(*asked, text, at) == Some(true)).then_some(at),
-            Op::Split(_) | Op::Match => Some(at),
-        }
+            Op::Match => Some(at),
+        };
+        end.map(|end| (node.next, end))
     }
 
     /// Ends a run at this place, or at the last one before it from which the rest may fit.
@@ -200,10 +201,13 @@ impl Program {
         Some((*split.ways.get(way)?, at))
     }
 
-    /// Makes the last choice again; `None` where there is no other.
+    /// Makes the last choice again; `None` where there is no other, or no step is left.
     fn again(&self, text: &[u8], found: &mut Scratch) -> Option<At> {
         while let Some(choice) = found.choices.pop() {
             found.spend(1);
+            if found.steps_left == 0 {
+                return None;
+            }
             let next = match choice {
                 Choice::Slot { slot, before } => {
                     found.slots[slot as usize] = before;

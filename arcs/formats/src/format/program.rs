@@ -12,6 +12,9 @@ use super::class::{Ahead, Class, UNBOUNDED, look};
 /// Nodes of a pattern; longer ones are left to the engine.
 const NODES_MAX: usize = 4_096;
 
+/// The node at which a pattern has fitted.
+pub(super) const END: usize = 0;
+
 /// A pattern as nodes; it fits from the start of a text on.
 #[derive(Debug)]
 pub(super) struct Program {
@@ -98,8 +101,8 @@ impl Program {
     /// engine: they repeat what may be nothing, ask rare things of a place, or have too many parts.
     pub(super) fn new(hir: &Hir, groups: usize) -> Option<Program> {
         let mut program = Program { nodes: Vec::new(), classes: Vec::new(), start: 0, slots: groups * 2 };
-        let end = program.push(Op::Match, 0, Ahead::END)?;
-        program.start = program.add(hir, end)?;
+        program.push(Op::Match, END, Ahead::END)?;
+        program.start = program.add(hir, END)?;
         Some(program)
     }
 

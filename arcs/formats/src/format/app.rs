@@ -124,6 +124,14 @@ pub(super) fn set_level(row: &mut Row<'_>, text: &[u8]) {
 
 /// The common name of a level, in any case.
 pub(super) fn level(text: &[u8]) -> Option<&'static str> {
+    // Those that most lines have.
+    match text {
+        b"INFO" => return Some("INFO"),
+        b"WARN" => return Some("WARN"),
+        b"ERROR" => return Some("ERROR"),
+        b"DEBUG" => return Some("DEBUG"),
+        _ => {}
+    }
     let mut upper = [0; 16];
     let upper = upper.get_mut(..text.len())?;
     upper.copy_from_slice(text);

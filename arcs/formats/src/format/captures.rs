@@ -7,18 +7,19 @@
 //! Invariants: a record is read in time linear in its length, and at most [`RECORD_BYTES_MAX`] of it; what a pattern compiles
 //! to is bounded; groups begin and end between characters, because the pattern fits nothing but UTF-8.
 
+use std::cell::Cell;
 use std::sync::{Mutex, PoisonError};
 
-use regex_automata::dfa::onepass;
 use regex_automata::hybrid::dfa::{Cache, DFA};
 use regex_automata::meta::{self, Regex};
 use regex_automata::nfa::thompson;
 use regex_automata::{Anchored, Input};
-use regex_syntax::hir::Hir;
+use regex_syntax::hir::{Hir, Look};
 
-use super::forced::{Forced, Groups};
+use super::backtrack::Scratch;
 use super::json_text::ObjectText;
 use super::names::{Names, snake};
+use super::program::Program;
 use super::typed::{TIME_FORMAT_OPTION, TIME_ZONE_OPTION, TYPES, TimeFormat, Type};
 use super::zone::Zone;
 use super::{Column, FormatOption, Framing, Grammar, OptionKind, Options, Parsed, Problem, Reject, Scope, TIME_COLUMN, Values, app};
@@ -64,9 +65,6 @@ const COMPILED_BYTES_MAX: usize = 4 << 20;
 
 /// Bytes that a search may keep of what it has found out about a pattern.
 const CACHE_BYTES_MAX: usize = 4 << 20;
-
-/// Bytes of an automaton that finds all groups in one go: what the engine allows.
-const ONE_PASS_BYTES_MAX: usize = 1 << 20;
 
 /// Groups within groups.
 const NESTING_MAX: u32 = 100;
@@ -116,9 +114,9 @@ pub(super) struct Group {
 #[derive(Debug)]
 pub(super) struct Captures {
     regex: Regex,
-    /// The same in parts, where it can be taken apart.
-    forced: Option<Forced>,
-    start: Option<Regex>,
+    /// The same, for what most records need of it.
+    program: Option<Program>,
+    start: Option<Start>,
     reach: Option<Reach>,
     columns: Vec<Column>,
     takes: Vec<Take>,
@@ -150,7 +148,7 @@ impl Captures {
         let hir = hir(source.pattern, source.place)?;
         let regex = build(&hir, PATTERN)?;
         let start = match options.text(START) {
-            Some(start) => Some(build(&hir_of_option(start, START)?, START)?),
+            Some(start) => Some(Start::new(&hir_of_option(start, START)?)?),
             None => None,
         };
         let named = regex.group_info().pattern_names(regex_automata::PatternID::ZERO).enumerate();
@@ -165,8 +163,8 @@ impl Captures {
         let types = types(options, &groups)?;
         let is_text = |n: usize| types[n].kind == Kind::Text;
         let is_application = shown.iter().enumerate().any(|(n, name)| matches!(snake(name).as_str(), "level" | "message") && is_text(n));
-        let forced = if is_one_pass(&hir) { None } else { Forced::new(&hir, |part| build(part, PATTERN).ok()) };
-        let mut captures = Captures { regex, forced, start, reach, columns: Vec::new(), takes: Vec::new(), zone, is_application };
+        let program = Program::new(&hir, regex.captures_len());
+        let mut captures = Captures { regex, program, start, reach, columns: Vec::new(), takes: Vec::new(), zone, is_application };
         captures.add(&groups, types, options);
         Ok(captures)
     }
@@ -207,20 +205,44 @@ impl Captures {
         }
     }
 
-    /// Where the groups of the pattern are in a record, and where it ends there.
-    fn find(&self, record: &[u8]) -> Option<(Groups, usize)> {
-        let groups = self.regex.captures_len();
-        let found = match &self.forced {
-            Some(forced) => forced.find(record, groups)?,
+    /// Finds the groups of the pattern in a record, and says where it ends there.
+    fn find(&self, record: &[u8], found: &mut Scratch) -> Option<usize> {
+        match self.program.as_ref().and_then(|program| program.fits(record, found)) {
+            Some(false) => return None,
+            Some(true) => {}
             None => {
-                let mut found = self.regex.create_captures();
-                self.regex.search_captures(&Input::new(record).anchored(Anchored::Yes), &mut found);
-                found.get_match()?;
-                (0..groups).map(|group| found.get_group(group)).collect()
+                let mut groups = self.regex.create_captures();
+                self.regex.search_captures(&Input::new(record).anchored(Anchored::Yes), &mut groups);
+                groups.get_match()?;
+                found.clear(2 * groups.group_len());
+                let spans = (0..groups.group_len()).filter_map(|group| Some((group, groups.get_group(group)?)));
+                spans.for_each(|(group, span)| found.set(group, span.start, span.end));
             }
-        };
-        let end = found[0]?.end;
-        Some((found, end))
+        }
+        found.group(0).map(|(_, end)| end)
+    }
+
+    /// Sets the cells of the groups that were found, and gives the message.
+    fn fill<'a>(&self, record: &'a [u8], found: &Scratch, scope: &Scope<'_>, row: &mut Row<'_>) -> Result<Option<&'a [u8]>, Reject> {
+        let mut message = None;
+        for Take { group, column, how } in &self.takes {
+            let Some((start, end)) = found.group(*group) else { continue };
+            let text = &record[start..end];
+            match how {
+                How::Level => app::set_level(row, text.trim_ascii()),
+                How::Message => message = Some(text),
+                How::Word if text.is_empty() => {}
+                How::Typed(kind) if kind.kind != Kind::Text && matches!(text, b"" | b"-") => {}
+                How::Word | How::Typed(Type { kind: Kind::Text, .. }) => row.text(*column, text),
+                How::Typed(kind) => {
+                    if !kind.set(text, self.zone, scope, *column, row) {
+                        let name = self.columns.get(*column).map_or("", |column| &column.name);
+                        return Err(Reject::new(start, format!("`{name}` is not {}", kind.expected())));
+                    }
+                }
+            }
+        }
+        Ok(message)
     }
 
     /// Sets what stands after the pattern, and the message, which may go on there.
@@ -367,12 +389,40 @@ fn build(hir: &Hir, option: &str) -> Result<Regex, Problem> {
     })
 }
 
-/// Whether one automaton finds all groups of a pattern in one go: nothing is faster.
-fn is_one_pass(hir: &Hir) -> bool {
-    let config = thompson::Config::new().nfa_size_limit(Some(COMPILED_BYTES_MAX));
-    let Ok(nfa) = thompson::Compiler::new().configure(config).build_from_hir(hir) else { return false };
-    let config = onepass::Config::new().size_limit(Some(ONE_PASS_BYTES_MAX));
-    onepass::Builder::new().configure(config).build_from_nfa(nfa).is_ok()
+/// Tells whether a line starts a record.
+#[derive(Debug)]
+struct Start {
+    regex: Regex,
+    /// The same, where it can only fit at the start of a line.
+    program: Option<Program>,
+}
+
+impl Start {
+    fn new(hir: &Hir) -> Result<Start, Problem> {
+        let regex = build(hir, START)?;
+        let is_first = hir.properties().look_set_prefix().contains(Look::Start);
+        let program = if is_first { Program::new(hir, regex.captures_len()) } else { None };
+        Ok(Start { regex, program })
+    }
+
+    fn fits(&self, line: &[u8], scratch: &mut Scratch) -> bool {
+        let program = self.program.as_ref().filter(|_| line.len() <= START_BYTES_MAX);
+        let fits = program.and_then(|program| program.fits(line, scratch));
+        fits.unwrap_or_else(|| self.regex.is_match(Input::new(line).range(..line.len().min(START_BYTES_MAX))))
+    }
+}
+
+thread_local! {
+    /// What searches on a thread need room for.
+    static SCRATCH: Cell<Scratch> = const { Cell::new(Scratch::new()) };
+}
+
+/// Lends out what a search needs room for.
+fn with_scratch<T>(search: impl FnOnce(&mut Scratch) -> T) -> T {
+    let mut scratch = SCRATCH.take();
+    let found = search(&mut scratch);
+    SCRATCH.set(scratch);
+    found
 }
 
 /// Tells how far a pattern fits that does not fit.
@@ -418,38 +468,22 @@ impl Grammar for Captures {
     }
 
     fn is_start(&self, line: &[u8]) -> bool {
-        let seen = Input::new(line).range(..line.len().min(START_BYTES_MAX));
-        self.start.as_ref().is_none_or(|start| start.is_match(seen))
+        self.start.as_ref().is_none_or(|start| with_scratch(|scratch| start.fits(line, scratch)))
     }
 
     fn read(&self, record: &[u8], scope: &Scope<'_>, row: &mut Row<'_>) -> Result<Parsed, Reject> {
         if record.len() > RECORD_BYTES_MAX {
             return Err(Reject::new(RECORD_BYTES_MAX, "the record is longer than what a regular expression is tried on"));
         }
-        let Some((found, end)) = self.find(record) else {
-            let at = self.reach.as_ref().map_or(0, |reach| reach.place(record));
-            return Err(Reject::new(at, "the pattern does not fit from here on"));
-        };
-        let mut message = None;
-        for Take { group, column, how } in &self.takes {
-            let Some(span) = found[*group] else { continue };
-            let text = &record[span.range()];
-            match how {
-                How::Level => app::set_level(row, text.trim_ascii()),
-                How::Message => message = Some(text),
-                How::Word if text.is_empty() => {}
-                How::Typed(kind) if kind.kind != Kind::Text && matches!(text, b"" | b"-") => {}
-                How::Word | How::Typed(Type { kind: Kind::Text, .. }) => row.text(*column, text),
-                How::Typed(kind) => {
-                    if !kind.set(text, self.zone, scope, *column, row) {
-                        let name = self.columns.get(*column).map_or("", |column| &column.name);
-                        return Err(Reject::new(span.start, format!("`{name}` is not {}", kind.expected())));
-                    }
-                }
-            }
-        }
-        self.finish(message, &record[end..], row);
-        Ok(Parsed::Row)
+        with_scratch(|found| {
+            let Some(end) = self.find(record, found) else {
+                let at = self.reach.as_ref().map_or(0, |reach| reach.place(record));
+                return Err(Reject::new(at, "the pattern does not fit from here on"));
+            };
+            let message = self.fill(record, found, scope, row)?;
+            self.finish(message, &record[end..], row);
+            Ok(Parsed::Row)
+        })
     }
 
     fn read_orphan(&self, lines: &[u8], _: &Scope<'_>, row: &mut Row<'_>) -> Result<Parsed, Reject> {

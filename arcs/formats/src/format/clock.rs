@@ -3,12 +3,15 @@
 
 use super::Problem;
 use super::time::{Civil, digit, fraction_micros, month, offset, year_days};
+use super::time_shape::Shape;
 use super::zone::{Known, Zone};
 
 /// A compiled pattern.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Clock {
     items: Vec<Item>,
+    /// What is tried first at each item: the usual shape of those from there on.
+    shapes: Vec<Option<Shape>>,
     /// The zone that the pattern names; the reader's otherwise.
     pub zone: Option<Zone>,
 }
@@ -95,7 +98,7 @@ impl Clock {
 
     /// A clock that tells a part of a time, such as the day.
     pub(super) fn of_part(items: Vec<Item>) -> Clock {
-        Clock { items, zone: None }
+        Clock { shapes: shapes(&items), items, zone: None }
     }
 
     /// Whether times say their day; the year may be left out.
@@ -115,12 +118,14 @@ impl Clock {
         let second = self.items.iter().position(|item| matches!(item, Item::Number(Part::Second, ..)));
         if let Some(second) = second {
             self.items.insert(second + 1, Item::Finer);
+            self.shapes = shapes(&self.items);
         }
     }
 
     /// Lets a space stand for a `T`.
     pub(super) fn relax_date_end(&mut self) {
         self.items.iter_mut().filter(|item| **item == Item::Byte(b'T')).for_each(|item| *item = Item::DateEnd);
+        self.shapes = shapes(&self.items);
     }
 
     /// Reads the time that `text` starts with, and gives where it ends.
@@ -132,9 +137,14 @@ impl Clock {
 
     /// Reads a part of a time that `text` starts with, and gives where it ends; further clocks may add theirs.
     pub(super) fn read_part(&self, text: &[u8], stamp: &mut Stamp) -> Option<usize> {
-        let mut at = 0;
-        for item in &self.items {
-            at += stamp.take(item, text.get(at..)?)?;
+        let (mut at, mut n) = (0, 0);
+        while let Some(item) = self.items.get(n) {
+            let rest = text.get(at..)?;
+            let shape = self.shapes.get(n).and_then(Option::as_ref);
+            match shape.and_then(|shape| stamp.take_shape(shape, rest)) {
+                Some((items, bytes)) => (n, at) = (n + items, at + bytes),
+                None => (n, at) = (n + 1, at + stamp.take(item, rest)?),
+            }
         }
         Some(at)
     }
@@ -150,6 +160,19 @@ impl Clock {
         let (stamp, _) = self.read(text).filter(|(_, end)| *end == text.len())?;
         self.micros(&stamp, 0, zone, arrived)
     }
+}
+
+/// The shapes of items: of a run of them, the one from its start on. A number that spaces may make wide has any width.
+fn shapes(items: &[Item]) -> Vec<Option<Shape>> {
+    let mut shapes = Vec::new();
+    while shapes.len() < items.len() {
+        let is_padded = items[..shapes.len()].last() == Some(&Item::Spaces);
+        let shape = items.get(shapes.len()..).filter(|_| !is_padded).and_then(Shape::of);
+        let length = shape.as_ref().map_or(1, |shape| shape.items);
+        shapes.push(shape);
+        shapes.extend((1..length).map(|_| None));
+    }
+    shapes
 }
 
 /// Which parts of a time items tell.
@@ -208,6 +231,18 @@ impl Stamp {
             _ => Known::TimeOfDay,
         };
         zone.closest_micros(&civil, known, arrived)
+    }
+
+    /// Takes the items of a shape in, and gives how many they are and how many bytes they have.
+    #[inline]
+    fn take_shape(&mut self, shape: &Shape, text: &[u8]) -> Option<(usize, usize)> {
+        for (part, number) in shape.numbers(text)? {
+            match part {
+                Some(part) => self.set(part, number)?,
+                None => self.civil.micros = number,
+            }
+        }
+        Some((shape.items, shape.bytes))
     }
 
     /// Takes an item in, and gives how many bytes it has.

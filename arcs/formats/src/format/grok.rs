@@ -208,7 +208,7 @@ fn kind(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use crate::format::app::checks::{grammar, problem, rows, samples, shown};
-    use crate::format::{compile, explain_all};
+    use crate::format::{backtrack, compile, explain_all};
     use expect_test::{Expect, expect};
     use proptest::prelude::*;
     use serde_json::{Value, json};
@@ -312,6 +312,41 @@ mod tests {
                     let _ = explain_all(grammar.as_ref(), text.as_bytes(), 0);
                 }
             }
+        }
+    }
+
+    /// The regular expression that a grok pattern stands for.
+    fn written(pattern: &str) -> String {
+        let mut writer = super::Writer::default();
+        writer.add(pattern, super::PATTERN).unwrap();
+        writer.text
+    }
+
+    const LINES: [&str; 4] = [
+        r#"192.0.2.1 - ann [06/Feb/2026:01:02:03 +0100] "GET /a?b HTTP/1.1" 200 5000000000 "-" "curl \"x\"""#,
+        r#"2001:db8::1 a@b.c - [6/February/26:1:02:03.5 -0100] "\x16" - - "http://é/" 'it\'s'"#,
+        "Feb  6 01:02:03 web-1.example.org sshd[17]: Failed password for ünal",
+        "2026-02-06T01:02:03.456+01:00 WARNING /var/log/a.log https://ann@[::1]:80/a?b#c 1.5",
+    ];
+
+    #[test]
+    fn damaged_lines_read_as_the_engine_would() {
+        let mut lines: Vec<String> = LINES.iter().map(|line| line.to_string()).collect();
+        for line in LINES {
+            let places: Vec<usize> = line.char_indices().map(|(at, _)| at).collect();
+            for at in places {
+                let rest: String = line[at..].chars().skip(1).collect();
+                for insert in ["", " ", "\"", "1", ":", "a", "é", "\\"] {
+                    lines.push(format!("{}{insert}{rest}", &line[..at]));
+                }
+                lines.push(format!("{}\"{}", &line[..at], &line[at..]));
+                lines.push(line[..at].to_owned());
+            }
+        }
+        let last = "%{TIMESTAMP_ISO8601:a} %{LOGLEVEL:b} %{PATH:c} %{URI:d} %{NUMBER:e}";
+        for pattern in ["%{COMBINEDAPACHELOG}", "%{SYSLOGLINE}", last, "%{DATA:a} %{GREEDYDATA:b} %{NOTSPACE:c}"] {
+            let undecided = backtrack::tests::check(&written(pattern), &lines);
+            assert_eq!(undecided, 0, "{pattern} takes too many steps");
         }
     }
 

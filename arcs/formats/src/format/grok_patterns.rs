@@ -35,7 +35,8 @@ static PATTERNS: &[(&str, &str)] = &[
     ("MAC", "%{CISCOMAC}|%{WINDOWSMAC}|%{COMMONMAC}"),
     ("IPV4", r"(?:(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])\.){3}(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"),
     ("IPV6", IPV6),
-    ("IP", "%{IPV6}|%{IPV4}"),
+    // No text starts with both.
+    ("IP", "%{IPV4}|%{IPV6}"),
     ("HOSTNAME", r"[0-9A-Za-z][0-9A-Za-z_-]{0,62}(?:\.[0-9A-Za-z][0-9A-Za-z_-]{0,62})*\.?"),
     ("HOST", "%{HOSTNAME}"),
     ("IPORHOST", "%{IP}|%{HOSTNAME}"),

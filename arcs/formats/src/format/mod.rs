@@ -7,7 +7,9 @@ mod apache_combined;
 mod apache_common;
 mod apache_log_format;
 mod app;
+mod backtrack;
 mod captures;
+mod class;
 mod clb;
 mod clock;
 mod cloudfront;
@@ -18,7 +20,6 @@ mod elb;
 mod explain;
 mod fields;
 mod fluentd;
-mod forced;
 mod grok;
 mod grok_patterns;
 mod header;
@@ -40,6 +41,7 @@ mod nginx_variables;
 mod nlb;
 mod options;
 mod pattern;
+mod program;
 mod python;
 mod regex;
 mod route53_resolver;
@@ -52,6 +54,7 @@ mod syslog_3164;
 mod syslog_5424;
 mod template;
 mod time;
+mod time_shape;
 mod trace;
 mod typed;
 mod vpc_flow;
@@ -379,12 +382,13 @@ mod tests {
         "mod",
         "apache-log-format",
         "app",
+        "backtrack",
         "captures",
+        "class",
         "clock",
         "elb",
         "explain",
         "fields",
-        "forced",
         "grok-patterns",
         "header",
         "java-time",
@@ -398,11 +402,13 @@ mod tests {
         "nginx-variables",
         "options",
         "pattern",
+        "program",
         "shown",
         "strftime",
         "syslog",
         "template",
         "time",
+        "time-shape",
         "trace",
         "typed",
         "web-template",

@@ -67,6 +67,13 @@ pub(super) enum Part {
     Maybe(usize),
 }
 
+impl Part {
+    /// Whether it goes to the column `fields`.
+    fn is_of_fields(&self) -> bool {
+        matches!(self, Part::Number(To::Field(_)) | Part::Text(To::Field(_) | To::Fields))
+    }
+}
+
 /// A text and searchers for it, from either end.
 #[derive(Debug)]
 pub(super) struct Search {
@@ -106,6 +113,8 @@ struct Reading<'a> {
     spans: [(u32, u32); STEPS_MAX],
     stamp: Option<Stamp>,
     tries: usize,
+    /// The line that was looked at last: a place on it, and its end.
+    line: (usize, usize),
     /// The furthest place at which a step did not fit, and that step.
     furthest: (usize, usize),
     /// Whether levels must be known ones.
@@ -114,7 +123,7 @@ struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     fn new(text: &'a [u8], is_probe: bool) -> Reading<'a> {
-        Reading { text, spans: [(0, 0); STEPS_MAX], stamp: None, tries: 0, furthest: (0, 0), is_probe }
+        Reading { text, spans: [(0, 0); STEPS_MAX], stamp: None, tries: 0, line: (usize::MAX, 0), furthest: (0, 0), is_probe }
     }
 
     fn span(&self, step: usize) -> &'a [u8] {
@@ -132,8 +141,11 @@ impl<'a> Reading<'a> {
     }
 
     /// Where the line ends that `at` stands on.
-    fn line_end(&self, at: usize) -> usize {
-        memchr(b'\n', self.rest(at)).map_or(self.text.len(), |newline| at + newline)
+    fn line_end(&mut self, at: usize) -> usize {
+        if !(self.line.0..=self.line.1).contains(&at) {
+            self.line = (at, memchr(b'\n', self.rest(at)).map_or(self.text.len(), |newline| at + newline));
+        }
+        self.line.1
     }
 
     fn is_line_end(&self, at: usize) -> bool {
@@ -170,7 +182,7 @@ impl Pattern {
                 step.part = Part::Found(Box::new(Search { text, first, last }));
             }
         }
-        let has_fields = steps.iter().any(|step| matches!(&step.part, Part::Number(To::Field(_)) | Part::Text(To::Field(_) | To::Fields)));
+        let has_fields = steps.iter().any(|step| step.part.is_of_fields());
         Ok(Pattern { anchor, steps, has_fields, defaults })
     }
 
@@ -329,7 +341,8 @@ impl Pattern {
         let mut is_empty = true;
         row.write(app::FIELDS, |out| {
             let from = out.len();
-            for (n, step) in self.steps.iter().enumerate() {
+            let texts = self.steps.iter().enumerate().filter(|(_, step)| step.part.is_of_fields());
+            for (n, step) in texts {
                 let text = std::str::from_utf8(reading.span(n).trim_ascii()).unwrap_or_default();
                 match &step.part {
                     _ if text.is_empty() => {}
@@ -375,7 +388,9 @@ fn members(out: &mut String, from: usize, text: &str) {
 
 /// Where a literal ends. One that ends in spaces may have lost them at the end of a line.
 fn literal(text: &[u8], reading: &Reading<'_>, at: usize) -> Option<usize> {
-    if reading.rest(at).starts_with(text) {
+    // Most are so short that a call to compare them takes longer.
+    let rest = reading.rest(at);
+    if rest.len() >= text.len() && rest.iter().zip(text).all(|(one, other)| one == other) {
         return Some(at + text.len());
     }
     let shorter = text.trim_ascii_end();

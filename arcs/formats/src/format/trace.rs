@@ -140,7 +140,7 @@ fn is_frame(words: &[u8]) -> bool {
 
 /// Whether a text is like `lib/x.rb:10:in 'm'`.
 fn is_ruby_place(text: &[u8]) -> bool {
-    let Some(at) = memchr::memmem::find(text, b":in ") else { return false };
+    let Some(at) = memchr::memchr_iter(b':', text).find(|at| text[*at..].starts_with(b":in ")) else { return false };
     let number = text[..at].iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
     number > 0 && text[..at - number].ends_with(b":") && matches!(text.get(at + 4), Some(b'`' | b'\''))
 }

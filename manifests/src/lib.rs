@@ -7,6 +7,7 @@
 
 mod arc;
 mod attempts;
+#[cfg(feature = "aws")]
 mod aws;
 mod bus;
 mod commits;
@@ -23,6 +24,7 @@ mod store;
 
 pub use arc::{ArcSink, ArcSource, ArcSpec, MAIN_ROLE, REJECTS_ROLE, RunPlan};
 pub use attempts::{Attempt, AttemptRecord, Lease};
+#[cfg(feature = "aws")]
 pub use aws::{Aws, AwsSettings, EventBridgeBus};
 pub use bus::{Bus, Delivery, DiskBus, EVENTS_PER_RECEIVE_MAX, MemoryBus};
 pub use commits::LotEntry;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use manifests::{
-    ArcSpec, ArcState, Bus, Lease, MAIN_ROLE, Manifest, ManifestsError, REJECTS_ROLE, Receipt, RunPlan, SinkOutput, State, Stores,
+    ArcSpec, ArcState, Aws, Bus, Lease, MAIN_ROLE, Manifest, ManifestsError, REJECTS_ROLE, Receipt, RunPlan, SinkOutput, State, Stores,
 };
 
 use crate::convert::Progress;
@@ -63,6 +63,8 @@ pub struct RunContext {
     pub options: RunOptions,
     /// Values of environment variables, for the keys that arcs name.
     pub environment: Environment,
+    /// The account of AWS that the placement is in; none for a local one.
+    pub aws: Option<Aws>,
     /// Told how far a conversion is.
     pub progress: Option<Arc<dyn Fn(Progress) + Send + Sync>>,
 }

@@ -166,7 +166,7 @@ async fn a_missing_commit_or_workload_fails_for_good() {
     assert_eq!(error.to_string(), "generation 7 of lot 20230717PT5M250 of raw/1 is not there; plan the run again");
     let last = stores.last_attempt(&arc.id, lot()).await.unwrap().unwrap();
     assert_eq!((last.state, last.record.transient, last.record.cause), (ArcState::Missing, false, Some(error.to_string())));
-    let unknown = ArcSpec { kind: "glue".into(), ..arc };
+    let unknown = ArcSpec { kind: "glou".into(), ..arc };
     let error = run(&context(&stores, folder.path()), &unknown, &plan(&unknown, 1, false)).await.unwrap_err();
     assert!(error.to_string().contains("this worker knows convert, query, copy, exec"), "{error}");
 }

@@ -4,6 +4,7 @@
 pub(crate) mod convert;
 mod copy;
 mod exec;
+mod glue;
 mod query;
 
 pub use query::builtin;
@@ -21,7 +22,7 @@ use crate::runner::{RunContext, SourceLots, source_object, target};
 use crate::write::Target;
 
 /// All workloads. A test walks the folder and fails for a file that is missing here.
-pub static WORKLOADS: &[&dyn Workload] = &[&convert::Convert, &query::Query, &copy::Copy, &exec::Exec];
+pub static WORKLOADS: &[&dyn Workload] = &[&convert::Convert, &query::Query, &copy::Copy, &exec::Exec, &glue::Glue];
 
 /// A kind of work.
 #[async_trait]
@@ -350,7 +351,7 @@ mod tests {
             workload.environment.A: must be a variable with a text
             workload.environment.B=C: must be a variable with a text"#]],
         );
-        shown("glue", json!({}), expect!["type: `glue` is no type of arc: this worker knows convert, query, copy, exec"]);
+        shown("glou", json!({}), expect!["type: `glou` is no type of arc: this worker knows convert, query, copy, exec, glue"]);
         shown("copy", json!([]), expect!["workload: must be an object"]);
     }
 }

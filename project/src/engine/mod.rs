@@ -38,14 +38,16 @@ pub struct Engine {
     pub owner: String,
     /// Folder of the placement; of one on AWS, a folder for what need not last.
     pub root: PathBuf,
+    /// The account of AWS that the placement is in; none for a local one.
+    pub aws: Option<Aws>,
 }
 
 impl Engine {
     /// Opens the stores and registers the project and the datasets it owns.
     pub async fn open(project: Project) -> anyhow::Result<Engine> {
-        let Opened { stores, bus, root } = open(&project).await?;
+        let Opened { stores, bus, root, aws } = open(&project).await?;
         register(&project, &stores).await?;
-        Ok(Engine { project: Arc::new(project), stores, bus, owner: owner::this_worker(), root })
+        Ok(Engine { project: Arc::new(project), stores, bus, owner: owner::this_worker(), root, aws })
     }
 
     /// Whether the process that `owner` names is certainly gone.
@@ -69,6 +71,7 @@ struct Opened {
     stores: Stores,
     bus: Arc<dyn Bus>,
     root: PathBuf,
+    aws: Option<Aws>,
 }
 
 /// The stores of a project's placement.
@@ -81,7 +84,7 @@ async fn open(project: &Project) -> Result<Opened, Trouble> {
         Placement::Local { root_uri } => {
             let stores = Stores::below(local_objects(), root_uri).map_err(|error| Trouble::usage(format!("placement.root: {error}")))?;
             let bus = Arc::new(DiskBus::new(stores.artifact.clone()));
-            Ok(Opened { stores, bus, root: PathBuf::from(root_uri.trim_start_matches("file://")) })
+            Ok(Opened { stores, bus, root: PathBuf::from(root_uri.trim_start_matches("file://")), aws: None })
         }
         Placement::Aws { region, .. } => {
             let settings = AwsSettings { region: Some(region.clone()), ..boundary::aws::settings() };
@@ -104,5 +107,5 @@ fn open_aws(project: &Project, aws: &Aws) -> Result<Opened, Trouble> {
     };
     let bus = Arc::new(EventBridgeBus::new(aws, &names.event_bus()));
     let root = std::env::temp_dir().join(format!("arclake-{}", names.project(&project.name, &project.version).prefix));
-    Ok(Opened { stores, bus, root })
+    Ok(Opened { stores, bus, root, aws: Some(aws.clone()) })
 }

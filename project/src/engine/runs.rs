@@ -96,6 +96,7 @@ fn context(engine: &Engine, line: Option<Line>) -> RunContext {
         lease: worker.lease,
         options: RunOptions::new(threads(), spill),
         environment: Arc::new(|name| std::env::var(name).ok()),
+        aws: engine.aws.clone(),
         progress: line.map(|line| -> Arc<dyn Fn(arcs::Progress) + Send + Sync> { Arc::new(move |at| line.show(&at)) }),
     }
 }

@@ -143,7 +143,8 @@ pub fn add_partitions(workload: Object<'_>) -> Value {
         props.word("partitionType", &["named", "value"]);
         props.text("namedPartitionDelimiter");
         props.word("partitionResults", &["none", "all", "added"]);
-        taken.extend(workload.value("workloadProps").map(|value| ("workloadProps".to_owned(), value.clone())));
+        let given = workload.value("workloadProps").and_then(Value::as_object);
+        taken.extend(given.into_iter().flatten().map(|(key, value)| (key.clone(), value.clone())));
         props.finish();
     }
     workload.finish();

@@ -143,6 +143,7 @@ fn context(world: &World, owner: &str) -> RunContext {
         lease: TimeDelta::seconds(LEASE_SECONDS),
         options: RunOptions::new(1, std::env::temp_dir()),
         environment: Arc::new(|_| None),
+        aws: None,
         progress: None,
     }
 }

@@ -1,9 +1,9 @@
-//! The columns of a dataset, before and after it has data: a checked project and its stores flow in, columns flow out.
-//! Of data no more than footers is read, and those only where commits do not name the columns.
+//! The columns of a dataset before it has data: a checked project flows in; the columns that its formats and queries will
+//! write flow out. Nothing is read but the project.
 
 use std::sync::Arc;
 
-use arcs::committed::{CommittedFiles, LotFiles};
+use arcs::ArcsError;
 use arcs::format::Column;
 use arcs::partition::PartitionKey;
 use arcs::shape::{PartitionColumn, Shape, Shaping, TableColumn};
@@ -11,11 +11,10 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::TableReference;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::prelude::SessionContext;
-use manifests::{ArcSpec, Dataset, MAIN_ROLE, Stores};
-use project::{Owner, Produced, Project};
+use manifests::{ArcSpec, Dataset, MAIN_ROLE};
 use serde_json::Value;
 
-use crate::committed;
+use crate::file::{Owner, Produced, Project};
 
 /// What is known of a table.
 #[derive(Clone, Debug)]
@@ -65,33 +64,37 @@ pub fn of_shape(shape: &Shape) -> Known {
     Known { columns: shape.columns.iter().map(Described::from).collect(), partitions }
 }
 
-fn partition(field: &Field) -> PartitionColumn {
+/// A partition folder of that name and type.
+pub fn partition(field: &Field) -> PartitionColumn {
     PartitionColumn { name: field.name().clone(), kind: field.data_type().clone() }
 }
 
-/// The columns of a dataset: from the format that was converted, else from its committed files, else from the query that
-/// will make it. `None` where nothing of that tells.
-pub async fn of_dataset(project: &Project, stores: &Stores, produced: &Produced) -> anyhow::Result<Option<Known>> {
-    let Some((arc, role)) = producer(project, produced) else { return Ok(None) };
-    if let Some(known) = converted(arc, role) {
-        return Ok(Some(known));
+/// The columns of a dataset as far as the project alone tells: from the format that is converted, else from the query that
+/// makes it. `None` where neither tells; an error where the query does not fit its sources.
+pub async fn expected(project: &Project, produced: &Produced) -> Option<Result<Known, ArcsError>> {
+    let (arc, role) = producer(project, produced)?;
+    match converted(arc, role) {
+        Some(known) => Some(Ok(known)),
+        None => queried(project, arc).await,
     }
-    if let Some(known) = committed_files(stores, &produced.dataset).await? {
-        return Ok(Some(known));
-    }
-    let columns = planned(project, arc).await.transpose()?;
-    let known = |schema: SchemaRef| Known { columns: described(&schema, &[]), partitions: keys_of(arc) };
-    Ok(columns.map(known))
 }
 
-fn producer<'a>(project: &'a Project, produced: &'a Produced) -> Option<(&'a ArcSpec, &'a str)> {
+/// The table that a query arc writes; as [`planned`].
+pub async fn queried(project: &Project, arc: &ArcSpec) -> Option<Result<Known, ArcsError>> {
+    let schema = planned(project, arc).await?;
+    Some(schema.map(|schema| Known { columns: described(&schema, &[]), partitions: keys_of(arc) }))
+}
+
+/// The arc that writes a dataset, and in which role; `None` for what a boundary takes in.
+pub fn producer<'a>(project: &'a Project, produced: &'a Produced) -> Option<(&'a ArcSpec, &'a str)> {
     match &produced.owner {
         Owner::Arc { name, role } => Some((project.arc(name)?, role)),
         Owner::Boundary(_) => None,
     }
 }
 
-fn converted(arc: &ArcSpec, role: &str) -> Option<Known> {
+/// The table that a conversion writes into a sink; `None` for other arcs, and where the columns are in the logs.
+pub fn converted(arc: &ArcSpec, role: &str) -> Option<Known> {
     let grammar = arc.workload.get("format").filter(|_| arc.kind == "convert").and_then(|format| arcs::format::compile(format).ok())?;
     if role == MAIN_ROLE {
         // Where the columns are in the logs, the committed files tell them.
@@ -111,7 +114,8 @@ fn keys_of(arc: &ArcSpec) -> Vec<PartitionColumn> {
     }
 }
 
-fn described(schema: &Schema, partitions: &[PartitionColumn]) -> Vec<Described> {
+/// The columns of a schema that are no partition folders.
+pub fn described(schema: &Schema, partitions: &[PartitionColumn]) -> Vec<Described> {
     schema
         .fields()
         .iter()
@@ -120,21 +124,9 @@ fn described(schema: &Schema, partitions: &[PartitionColumn]) -> Vec<Described> 
         .collect()
 }
 
-/// What the committed Parquet files of a dataset have together; `None` where there is no file.
-async fn committed_files(stores: &Stores, dataset: &Dataset) -> anyhow::Result<Option<Known>> {
-    let session = SessionContext::new();
-    let manifests = committed::manifests(stores, dataset).await?;
-    let lots: Vec<LotFiles<'_>> = manifests.iter().map(LotFiles::of).collect();
-    let Some(files) = CommittedFiles::open(&session.state(), stores, dataset, &lots).await? else { return Ok(None) };
-    let schema = datafusion::catalog::TableProvider::schema(&files);
-    let is_folder = |field: &&Arc<Field>| files.is_partition(field.name());
-    let partitions: Vec<PartitionColumn> = schema.fields().iter().filter(is_folder).map(|field| partition(field)).collect();
-    Ok(Some(Known { columns: described(&schema, &partitions), partitions }))
-}
-
 /// The columns of the result of a query arc, planned over tables without rows. `None` where the arc is no query or the
 /// columns of a source are not known; an error where the query does not fit its sources.
-pub async fn planned(project: &Project, arc: &ArcSpec) -> Option<anyhow::Result<SchemaRef>> {
+pub async fn planned(project: &Project, arc: &ArcSpec) -> Option<Result<SchemaRef, ArcsError>> {
     let text = |key: &str| arc.workload.get(key).and_then(Value::as_str);
     let sql = text("sql").or_else(|| text("builtin").and_then(arcs::workload::builtin)).filter(|_| arc.kind == "query")?;
     let session = SessionContext::new();
@@ -147,7 +139,7 @@ pub async fn planned(project: &Project, arc: &ArcSpec) -> Option<anyhow::Result<
             }
         }
     }
-    Some(arcs::sql::select(&session, sql).await.map(|frame| arcs::sql::plain_schema(frame.schema().as_arrow())).map_err(Into::into))
+    Some(arcs::sql::select(&session, sql).await.map(|frame| arcs::sql::plain_schema(frame.schema().as_arrow())))
 }
 
 /// The columns of a source with its partition folders: of a conversion, or of a query over such.
@@ -176,9 +168,9 @@ mod tests {
 
     fn example(change: impl Fn(&mut Value)) -> Project {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
-        let mut document = project::render(&project::Origin::File(folder.join("s3-access-logs.jsonnet")), &[]).unwrap();
+        let mut document = crate::render(&crate::Origin::File(folder.join("s3-access-logs.jsonnet")), &[]).unwrap();
         change(&mut document);
-        project::judge(document, &folder).unwrap()
+        crate::judge(document, &folder).unwrap()
     }
 
     #[tokio::test]

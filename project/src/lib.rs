@@ -3,6 +3,8 @@
 //! clock or the environment.
 #![deny(missing_docs)]
 
+pub mod athena;
+pub mod columns;
 mod error;
 mod file;
 mod jsonnet;

@@ -2,10 +2,10 @@
 //! place, with the command files, that reads the clock and the environment.
 
 mod audit;
-mod columns;
 mod command;
 mod committed;
 mod engine;
+mod known;
 mod output;
 mod synth_logs;
 

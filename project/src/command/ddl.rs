@@ -3,20 +3,15 @@
 
 use std::io::Write;
 
-use arcs::partition::{Partition, PartitionKey};
-use arcs::shape::{PartitionColumn, Shape, Shaping};
-use arrow::datatypes::{DataType, TimeUnit};
+use arcs::partition::Partition;
+use arcs::shape::{Shape, Shaping};
+use project::athena::{COMMENT_CHARACTERS_MAX, FIRST_DAY, athena_type, named, properties, table_name};
+use project::columns::{self, Known};
 use project::{Owner, Produced, Project};
 
 use super::lots::find_dataset;
 use super::{Context, Exit, ProjectArgs, Trouble, formats, run};
-use crate::columns::{self, Known};
-use crate::engine;
-
-/// The longest comment that Athena keeps, in characters.
-const COMMENT_CHARACTERS_MAX: usize = 255;
-/// The first day that partitions are looked for, where nothing else is said: before the first cloud log was written.
-const FIRST_DAY: &str = "2006-01-01";
+use crate::{engine, known};
 
 /// Arguments of `arc ddl`.
 #[derive(Debug, clap::Args)]
@@ -99,7 +94,7 @@ async fn of_dataset(args: &Args) -> anyhow::Result<Table> {
     let project = ProjectArgs { project: file, ext_str: args.ext_str.clone() }.load()?;
     let produced = find_dataset(&project, args.dataset.as_deref().unwrap_or_default())?;
     let arc = producer(&project, &produced)?.to_owned();
-    let known = columns::of_dataset(&project, &engine::open_stores(&project)?, &produced).await?;
+    let known = known::of_dataset(&project, &engine::open_stores(&project)?, &produced).await?;
     let unknown = || Trouble::not_found(format!("{} has no file yet that would show its columns", produced.dataset.id()));
     Ok(Table {
         name: table_name(args.table.as_deref().unwrap_or(&produced.dataset.name)),
@@ -120,40 +115,6 @@ fn producer<'a>(project: &Project, produced: &'a Produced) -> Result<&'a str, Tr
     let tables: Vec<String> = project.produced().into_iter().filter(is_arc).map(|found| found.dataset.name).collect();
     let message = format!("{} is what boundary `{name}` takes in: log objects, not Parquet", produced.dataset.id());
     Err(Trouble::usage(message).next(format!("--dataset with one of {}", tables.join(", "))))
-}
-
-/// The type of a column in Athena's words.
-fn athena_type(kind: &DataType) -> String {
-    match kind {
-        DataType::Boolean => "boolean".into(),
-        DataType::Int8 | DataType::UInt8 => "smallint".into(),
-        DataType::Int16 => "smallint".into(),
-        DataType::Int32 | DataType::UInt16 => "int".into(),
-        DataType::Int64 | DataType::UInt32 => "bigint".into(),
-        DataType::UInt64 => "decimal(20,0)".into(),
-        DataType::Float16 | DataType::Float32 => "float".into(),
-        DataType::Float64 => "double".into(),
-        DataType::Date32 | DataType::Date64 => "date".into(),
-        DataType::Timestamp(TimeUnit::Second | TimeUnit::Millisecond | TimeUnit::Microsecond | TimeUnit::Nanosecond, _) => {
-            "timestamp".into()
-        }
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => "binary".into(),
-        DataType::Decimal32(precision, scale) | DataType::Decimal64(precision, scale) | DataType::Decimal128(precision, scale) => {
-            format!("decimal({precision},{scale})")
-        }
-        DataType::List(field) | DataType::LargeList(field) => format!("array<{}>", athena_type(field.data_type())),
-        DataType::Struct(fields) => {
-            let inner: Vec<String> = fields.iter().map(|field| format!("{}:{}", field.name(), athena_type(field.data_type()))).collect();
-            format!("struct<{}>", inner.join(","))
-        }
-        DataType::Dictionary(_, value) => athena_type(value),
-        _ => "string".into(),
-    }
-}
-
-/// A name that needs no quotes: lower case letters, digits and `_`.
-fn table_name(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '_' }).collect()
 }
 
 fn identifier(text: &str) -> String {
@@ -184,60 +145,21 @@ fn statement(table: &Table) -> String {
         text += &format!("PARTITIONED BY ({})\n", keys.join(", "));
     }
     text += &format!("STORED AS PARQUET\nLOCATION {}\nTBLPROPERTIES (\n", literal(&table.location));
-    let properties: Vec<String> = properties(table).iter().map(|(key, value)| format!("  {} = {}", literal(key), literal(value))).collect();
+    let properties: Vec<String> = properties(&table.known, &table.location, &table.first_day)
+        .iter()
+        .map(|(key, value)| format!("  {} = {}", literal(key), literal(value)))
+        .collect();
     text + &properties.join(",\n") + "\n);\n"
-}
-
-fn properties(table: &Table) -> Vec<(String, String)> {
-    let mut properties = vec![("parquet.compression".to_owned(), "ZSTD".to_owned())];
-    if table.known.partitions.is_empty() {
-        return properties;
-    }
-    properties.push(("projection.enabled".to_owned(), "true".to_owned()));
-    for key in &table.known.partitions {
-        let settings = projection(key, &table.first_day);
-        properties.extend(settings.into_iter().map(|(name, value)| (format!("projection.{}.{name}", key.name), value)));
-    }
-    let folders: String = table.known.partitions.iter().map(|key| format!("{0}=${{{0}}}/", key.name)).collect();
-    properties.push(("storage.location.template".to_owned(), format!("{}{folders}", table.location)));
-    properties
-}
-
-/// What to know of a partition whose values queries have to name. Athena takes text alone for those.
-fn named(key: &PartitionColumn) -> String {
-    match PartitionKey::find(&key.name) {
-        Some(_) => String::new(),
-        None => format!("{}; a query has to name its values, as text and as folders show them", athena_type(&key.kind)),
-    }
-}
-
-/// How Athena finds the values of a key by itself. Other keys, such as lots and columns, have to be named in the query:
-/// there are too many to try, or nobody knows them beforehand.
-fn projection(key: &PartitionColumn, first_day: &str) -> Vec<(&'static str, String)> {
-    let date = |format: &str, first: String| {
-        vec![
-            ("type", "date".to_owned()),
-            ("format", format.to_owned()),
-            ("range", format!("{first},NOW+1DAYS")),
-            ("interval", "1".to_owned()),
-            ("interval.unit", "DAYS".to_owned()),
-        ]
-    };
-    match PartitionKey::find(&key.name) {
-        Some(PartitionKey::Dt) => date("yyyy-MM-dd", first_day.to_owned()),
-        Some(PartitionKey::TimeYmd) => date("yyyyMMdd", first_day.replace('-', "")),
-        Some(PartitionKey::Hour) => {
-            vec![("type", "integer".to_owned()), ("range", "0,23".to_owned()), ("digits", "2".to_owned())]
-        }
-        Some(PartitionKey::Lot) | None => vec![("type", "injected".to_owned())],
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::columns::Described;
+    use arcs::partition::PartitionKey;
+    use arcs::shape::PartitionColumn;
+    use arrow::datatypes::DataType;
     use expect_test::expect;
+    use project::columns::Described;
 
     #[test]
     fn a_table_with_hostile_words() {
@@ -300,12 +222,5 @@ mod tests {
                 assert!(PartitionKey::find(&column.name).is_none(), "{} is a partition and a column", column.name);
             }
         }
-    }
-
-    #[test]
-    fn types_of_results() {
-        let kinds =
-            [DataType::UInt64, DataType::Utf8View, DataType::Date32, DataType::Decimal128(10, 2), DataType::new_list(DataType::Int8, true)];
-        assert_eq!(kinds.map(|kind| athena_type(&kind)), ["decimal(20,0)", "string", "date", "decimal(10,2)", "array<smallint>"]);
     }
 }

@@ -3,10 +3,9 @@
 use std::io::Write;
 
 use manifests::ArcSpec;
-use project::{Placement, Problem, Project, ProjectError};
+use project::{Placement, Problem, Project, ProjectError, columns};
 
 use super::{Context, Exit, ProjectArgs};
-use crate::columns;
 use crate::output::{self, Cell, Output, escape};
 
 /// Arguments of `arc verify`.
@@ -22,7 +21,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         Ok(project) => {
             describe(&project, context.output)?;
             if !context.quiet {
-                project.notes.iter().for_each(|note| eprintln!("note: {}: {}", note.path, note.message));
+                project.notes.iter().for_each(tell);
             }
             Ok(Exit::Done)
         }
@@ -33,6 +32,13 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
             Ok(Exit::Usage)
         }
         Err(error) => Err(super::usage(error).into()),
+    }
+}
+
+fn tell(note: &Problem) {
+    eprintln!("note: {}: {}", escape(&note.path), escape(&note.message));
+    if let Some(fix) = &note.fix {
+        eprintln!("  try: {}", escape(fix));
     }
 }
 

@@ -10,6 +10,7 @@ mod file;
 mod jsonnet;
 mod load;
 mod moment;
+pub mod synth;
 mod verify;
 
 pub use error::ProjectError;

@@ -79,6 +79,10 @@ pub fn read(object: Object<'_>, base: &Base<'_>) -> Option<DraftArc> {
     let sources = object.required_object("sources").map(|object| read_sources(object, base)).unwrap_or_default();
     let sinks = object.required_object("sinks").map(|object| read_sinks(&object, base, kind)).unwrap_or_default();
     let workload = read_workload(&object, kind);
+    // What jobs run with is read from the file where jobs are made; a local placement has no use for it.
+    if let Some(props) = object.object("runtimeProps") {
+        super::clusterless::runtime_props(props);
+    }
     let path = object.path.clone();
     object.finish();
     Some(DraftArc {

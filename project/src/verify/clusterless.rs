@@ -10,19 +10,24 @@ type Shape = (&'static str, &'static [&'static str], &'static [&'static str]);
 
 const RESOURCES: [Shape; 5] = [
     ("aws:core:s3Bucket", &["bucketName"], &["versioned", "enableEventBridge", "removeOnDestroy", "tags"]),
-    ("aws:core:computeEnvironment", &["computeEnvironmentName"], &[]),
+    ("aws:core:computeEnvironment", &["computeEnvironmentName"], &["compute"]),
     ("aws:core:glueDatabase", &["databaseName"], &["removeOnDestroy", "tags"]),
     ("aws:core:glueTable", &["databaseRef", "tableName", "pathURI", "schema"], &["description"]),
     ("aws:core:eventBus", &["eventBusName"], &[]),
 ];
 
 const ACTIVITIES: [Shape; 2] = [
-    ("aws:core:cloudWatchExport", &["interval", "logGroupName", "pathURI"], &["logStreamPrefix"]),
-    ("aws:core:batchExecActivity", &["schedule"], &["enabled", "imagePath", "environment", "command", "workload", "computeEnvironmentRef"]),
+    ("aws:core:cloudWatchExport", &["interval", "logGroupName", "pathURI"], &["logStreamPrefix", "enabled"]),
+    (
+        "aws:core:batchExecActivity",
+        &["schedule"],
+        &["enabled", "imagePath", "environment", "command", "workload", "computeEnvironmentRef", "runtimeProps"],
+    ),
 ];
 
 const FLAGS: [&str; 4] = ["versioned", "enableEventBridge", "removeOnDestroy", "enabled"];
 const OBJECTS: [&str; 4] = ["tags", "schema", "environment", "workload"];
+const RUNTIME_PROPS: &str = "runtimeProps";
 const REFERENCES: [&str; 2] = ["databaseRef", "computeEnvironmentRef"];
 const TIMEOUT_MINUTES_MAX: u64 = 14 * 24 * 60;
 const MEMORY_MB_MAX: u64 = 122_880;
@@ -60,6 +65,7 @@ fn typed(object: &Object<'_>, key: &'static str) {
         key if FLAGS.contains(&key) => drop(object.flag(key)),
         key if OBJECTS.contains(&key) => drop(object.object(key)),
         "command" => drop(object.texts(key)),
+        RUNTIME_PROPS => drop(object.object(key).map(runtime_props)),
         key => drop(object.text(key)),
     }
 }
@@ -108,6 +114,8 @@ pub fn batch_exec(workload: Object<'_>) -> Value {
 /// are given back.
 pub fn runtime_props(props: Object<'_>) -> Map<String, Value> {
     props.count("memorySizeMB", MEMORY_MB_MAX);
+    // Which numbers there are is judged where they are used.
+    props.value("vcpu");
     props.count("retryAttempts", 10);
     props.word("architecture", &["X86_64", "ARM64", "ARM_64"]);
     let minutes = props.count("timeoutMin", TIMEOUT_MINUTES_MAX);

@@ -2,11 +2,17 @@
 //! its JSON path and, where there is one, the likely correction. Nothing is read here but what the value says.
 
 mod arc;
+mod aws;
+mod aws_jobs;
+mod aws_names;
+#[cfg(test)]
+mod aws_tests;
 mod boundary_file;
 mod clusterless;
 mod fields;
 mod graph;
 mod placement;
+mod schedule;
 #[cfg(test)]
 mod tests;
 
@@ -18,9 +24,12 @@ use serde_json::{Map, Value};
 
 use crate::file::{Placement, Problem, Project};
 use arc::DraftArc;
+use aws::Deployment;
 pub use fields::nearest;
 use fields::{Object, Problems};
 use graph::Drafts;
+#[cfg(test)]
+pub(crate) use schedule::check_schedule;
 
 /// What names in the file are relative to.
 #[derive(Debug)]
@@ -60,7 +69,12 @@ fn read(document: &Value, folder: &Path, problems: &Problems) -> Option<Project>
     arcs.iter().for_each(|arc| check_workload(arc, &drafts, problems));
     let placement = placement?;
     graph::check_folders(&together, &placement, problems);
-    let notes = notes(&placement, &drafts, &resources, &activities);
+    let mut notes = notes(&placement, &drafts, &resources, &activities);
+    if let Some(names) = Deployment::names(&placement, &name, &version) {
+        let deployment = Deployment { document, names, boundaries: &boundaries, drafts: &drafts, arcs: &arcs };
+        aws::check(&deployment, problems);
+        notes.extend(aws::notes(&deployment));
+    }
     let is_run = |arc: &ArcSpec| !is_local(&placement) || drafts.iter().any(|draft| draft.name == arc.id.arc && draft.is_local);
     let arcs = arcs.into_iter().filter(is_run).collect();
     let list = |key: &str| document.get(key).and_then(Value::as_array).cloned().unwrap_or_default();

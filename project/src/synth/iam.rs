@@ -1,0 +1,145 @@
+//! Statements of policies and roles made of them. Actions and places flow in, JSON flows out.
+//!
+//! Listing is allowed by `s3:prefix` where the request has one (`StringLikeIfExists`): S3 answers a read of a key that is
+//! not there with 404 only to who may list, and such a read has no prefix. Without that, a file that somebody has just
+//! removed would look like a refusal. What it opens is a listing of the names in a whole bucket; no content.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::names::Names;
+use super::part::{Part, Parts};
+
+/// Bytes of all inline policies of a role that IAM takes, less some for what it adds.
+pub(crate) const POLICY_BYTES_MAX: usize = 10_000;
+
+/// Actions that know no resource to be restricted to, and why a role here needs them. A test holds every `*` against it.
+pub(crate) const UNRESTRICTED: [(&str, &str); 4] = [
+    ("ecr:GetAuthorizationToken", "the token is the registry's, not a repository's"),
+    ("batch:DescribeJobs", "Batch takes no resource here; needed to see what became of a job"),
+    ("batch:ListJobs", "Batch takes no resource here; needed to see whether a job was submitted already"),
+    ("logs:DescribeExportTasks", "CloudWatch Logs takes no resource here; needed to wait for an export"),
+];
+
+/// Keys of a bucket below a prefix, which is empty or ends in a slash.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Area {
+    /// The bucket.
+    pub bucket: String,
+    /// The prefix.
+    pub prefix: String,
+}
+
+impl Area {
+    /// The place of an S3 URI; `None` for what is no S3 URI.
+    pub fn of_uri(uri: &str) -> Option<Area> {
+        let (bucket, prefix) = uri.strip_prefix("s3://")?.split_once('/')?;
+        Some(Area { bucket: bucket.to_owned(), prefix: prefix.to_owned() })
+    }
+
+    /// The folder that the object of an S3 URI lies in.
+    pub fn folder_of(uri: &str) -> Option<Area> {
+        let area = Area::of_uri(uri)?;
+        let prefix = area.prefix.rsplit_once('/').map(|(folder, _)| format!("{folder}/")).unwrap_or_default();
+        Some(Area { prefix, ..area })
+    }
+
+    /// A folder of a bucket.
+    pub fn below(bucket: String, folder: &str) -> Area {
+        Area { bucket, prefix: format!("{}/", folder.trim_end_matches('/')) }
+    }
+
+    /// The ARN of the keys below, or of those of them that end so.
+    pub fn keys(&self, names: &Names, rest: &str) -> Value {
+        names.s3_arn(&format!("{}/{}{rest}", self.bucket, self.prefix)).into()
+    }
+}
+
+/// A statement that allows.
+pub(crate) fn allow(actions: &[&str], resources: Vec<Value>) -> Value {
+    json!({"Effect": "Allow", "Action": actions, "Resource": resources})
+}
+
+/// The same under a condition.
+pub(crate) fn allow_if(actions: &[&str], resources: Vec<Value>, condition: Value) -> Value {
+    json!({"Effect": "Allow", "Action": actions, "Resource": resources, "Condition": condition})
+}
+
+/// An action of [`UNRESTRICTED`].
+pub(crate) fn allow_anywhere(actions: &[&str]) -> Value {
+    debug_assert!(actions.iter().all(|action| UNRESTRICTED.iter().any(|known| known.0 == *action)), "{actions:?}");
+    allow(actions, vec!["*".into()])
+}
+
+/// What is done with the keys of areas; none where there are no areas.
+pub(crate) fn on_keys(names: &Names, actions: &[&str], areas: &[Area], rest: &str) -> Option<Value> {
+    let mut areas: Vec<Area> = areas.to_vec();
+    areas.sort();
+    areas.dedup();
+    (!areas.is_empty()).then(|| allow(actions, areas.iter().map(|area| area.keys(names, rest)).collect()))
+}
+
+/// Listing of areas, a statement for each bucket.
+pub(crate) fn listing(names: &Names, areas: &[Area]) -> Vec<Value> {
+    let mut buckets: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for area in areas {
+        buckets.entry(&area.bucket).or_default().push(&area.prefix);
+    }
+    let statement = |(bucket, mut prefixes): (&str, Vec<&str>)| {
+        prefixes.sort_unstable();
+        prefixes.dedup();
+        let resources = vec![Value::from(names.s3_arn(bucket))];
+        if prefixes.contains(&"") {
+            return allow(&["s3:ListBucket"], resources);
+        }
+        let patterns: Vec<String> =
+            prefixes.iter().flat_map(|prefix| [format!("{prefix}*"), prefix.trim_end_matches('/').to_owned()]).collect();
+        allow_if(&["s3:ListBucket"], resources, json!({"StringLikeIfExists": {"s3:prefix": patterns}}))
+    };
+    buckets.into_iter().map(statement).collect()
+}
+
+/// Use of the key that things are encrypted with; none without one.
+pub(crate) fn with_key(kms_key: Option<&str>) -> Option<Value> {
+    kms_key.map(|key| allow(&["kms:Decrypt", "kms:GenerateDataKey"], vec![key.into()]))
+}
+
+/// Publishing of availability events on the bus of the placement.
+pub(crate) fn publishing(names: &Names) -> Value {
+    let bus = names.arn("events", &format!("event-bus/{}", names.event_bus()));
+    allow(&["events:PutEvents"], vec![bus.into()])
+}
+
+/// Writing to a log group that is there already.
+pub(crate) fn logging(names: &Names, log_group: &str) -> Value {
+    allow(&["logs:CreateLogStream", "logs:PutLogEvents"], vec![names.arn("logs", &format!("log-group:{log_group}:*")).into()])
+}
+
+/// A document of statements.
+pub(crate) fn document(statements: Vec<Value>) -> Value {
+    json!({"Version": "2012-10-17", "Statement": statements})
+}
+
+/// Refuses everybody who comes without TLS.
+pub(crate) fn tls_only(action: &str, resources: Vec<Value>) -> Value {
+    json!({
+        "Sid": "OnlyWithTls", "Effect": "Deny", "Principal": {"AWS": "*"}, "Action": action, "Resource": resources,
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    })
+}
+
+/// Adds a role that a service takes on.
+pub(crate) fn role<'a>(parts: &'a mut Parts, names: &Names, id: &str, name: String, service: &str, statements: Vec<Value>) -> &'a mut Part {
+    let mut trust = json!({"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"});
+    // Lambda names no source account when it takes a role on.
+    if service != "lambda.amazonaws.com" {
+        trust["Condition"] = json!({"StringEquals": {"aws:SourceAccount": names.account}});
+    }
+    let mut properties = json!({"RoleName": name, "AssumeRolePolicyDocument": document(vec![trust])});
+    if !statements.is_empty() {
+        properties["Policies"] = json!([{"PolicyName": "own", "PolicyDocument": document(statements)}]);
+    }
+    let arn = names.role_arn(&name);
+    parts.add(id, "AWS::IAM::Role", name, arn, properties)
+}

@@ -1,0 +1,90 @@
+//! Images that jobs run. An arc flows in; the URI flows out, and whether somebody has to build it first.
+
+use manifests::ArcSpec;
+use serde_json::Value;
+
+use super::ProjectOptions;
+use super::names::ProjectNames;
+use super::runtime::{self, Architecture};
+use crate::file::Project;
+
+/// An image.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Image {
+    /// What jobs pull.
+    pub uri: String,
+    /// The repository in the account's registry; empty for an image of elsewhere.
+    pub repository: String,
+    /// The folder it is built from; empty for the worker's image and for an image of elsewhere.
+    pub folder: String,
+    /// The architecture it is pulled for.
+    pub architecture: Architecture,
+}
+
+/// The image of an arc's jobs; `None` where the project is not on AWS.
+pub fn image(project: &Project, arc: &ArcSpec, options: &ProjectOptions) -> Option<Image> {
+    let names = ProjectNames::of(project)?;
+    let architecture = runtime::of_arc(project, arc).architecture;
+    match arc.workload.get("imagePath").and_then(Value::as_str).filter(|_| runtime::is_user_image(arc)) {
+        Some(path) => Some(of_path(&names, path, &project.version, architecture)),
+        None => Some(of_worker(&names, options, architecture)),
+    }
+}
+
+/// The images of all jobs of a project, each once.
+pub fn images(project: &Project, options: &ProjectOptions) -> Vec<Image> {
+    let mut all: Vec<Image> = project.arcs.iter().filter_map(|arc| image(project, arc, options)).collect();
+    if let Some(names) = ProjectNames::of(project) {
+        all.extend(
+            super::activities::jobs(project)
+                .filter_map(|job| Some(of_path(&names, job.image?, &project.version, job.runtime.architecture))),
+        );
+    }
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// The worker's image, unless the options name another.
+fn of_worker(names: &ProjectNames, options: &ProjectOptions, architecture: Architecture) -> Image {
+    let place = &names.placement;
+    let uri = options.image.clone().unwrap_or_else(|| place.worker_image());
+    Image { repository: repository_of(names, &uri), uri, folder: String::new(), architecture }
+}
+
+/// The image that a path names: itself where it is a URI, else one that is built from the folder.
+pub(crate) fn of_path(names: &ProjectNames, path: &str, version: &str, architecture: Architecture) -> Image {
+    if is_uri(path) {
+        return Image { repository: repository_of(names, path), uri: path.to_owned(), folder: String::new(), architecture };
+    }
+    let repository = names.image_repository(path);
+    let uri = format!("{}/{repository}:{version}", names.placement.registry());
+    Image { uri, repository, folder: path.to_owned(), architecture }
+}
+
+/// Whether a path is an image's URI: it has a tag or a digest, or begins with a host.
+fn is_uri(path: &str) -> bool {
+    let host = path.split_once('/').map(|split| split.0);
+    path.contains([':', '@']) || host.is_some_and(|host| host.contains('.') && host.bytes().any(|byte| byte.is_ascii_alphanumeric()))
+}
+
+/// The repository, where the image lies in the account's own registry.
+fn repository_of(names: &ProjectNames, uri: &str) -> String {
+    let rest = uri.strip_prefix(&names.placement.registry()).and_then(|rest| rest.strip_prefix('/'));
+    rest.map(|rest| rest.split([':', '@']).next().unwrap_or(rest).to_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_and_uris() {
+        for path in ["app", "./app", "docker/app", "../app/"] {
+            assert!(!is_uri(path), "{path}");
+        }
+        for path in ["app:1", "public.ecr.aws/a/b", "123.dkr.ecr.eu-west-1.amazonaws.com/x", "app@sha256:00"] {
+            assert!(is_uri(path), "{path}");
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! What the person deploying has to know or to do, beside what a template does by itself. The project and options flow in,
+//! notes flow out.
+
+use serde_json::Value;
+
+use super::names::ProjectNames;
+use super::{ProjectOptions, activities, batch, deployed_arcs, image, tables};
+use crate::file::{Problem, Project};
+
+/// The notes of a deployment, those of the project file first.
+pub fn notes(project: &Project, options: &ProjectOptions) -> Vec<Problem> {
+    let Some(names) = ProjectNames::of(project) else { return project.notes.clone() };
+    let mut notes = project.notes.clone();
+    let note = |path: String, message: String, fix: Option<String>| Problem { path, message, fix };
+    for image in image::images(project, options).into_iter().filter(|image| !image.repository.is_empty() && options.only_resource.is_none())
+    {
+        let platform = format!("linux/{}", image.architecture.container());
+        let (what, folder) = match image.folder.as_str() {
+            "" => ("the worker's image has to be in the registry", "-f docker/Dockerfile .".to_owned()),
+            folder => ("an arc's image has to be in the registry", folder.to_owned()),
+        };
+        let fix = format!("podman build --platform {platform} -t {uri} {folder} && podman push {uri}", uri = image.uri);
+        notes.push(note("images".into(), format!("{what} before jobs run: {}", image.uri), Some(fix)));
+    }
+    for variable in batch::secrets(project) {
+        let name = names.secret_parameter(&variable);
+        let fix = format!("aws ssm put-parameter --type SecureString --name {name} --value …");
+        notes.push(note("arcs".into(), format!("workers get {variable} from the parameter {name}"), Some(fix)));
+    }
+    for arc in deployed_arcs(project, options).into_iter().filter(|arc| tables::is_unknown(project, arc, options)) {
+        let message =
+            format!("arc {}: its columns are told only by its logs; it gets a table when it is deployed after its first lot", arc.id.arc);
+        notes.push(note("arcs".into(), message, None));
+    }
+    for job in activities::jobs(project) {
+        let message = format!("activity {}: its role {} may reach nothing yet", job.name, names.role(&format!("activity-{}", job.name)));
+        notes.push(note("activities".into(), message, Some("attach a policy to the role".into())));
+    }
+    notes.extend(other_environments(project));
+    if super::grants::is_widened(&names, &deployed_arcs(project, options), options) {
+        let message = "there are more datasets than a policy has room for: the dispatch function may reach all manifests of the placement";
+        notes.push(note("arcs".into(), message.into(), Some("make two projects of it".into())));
+    }
+    notes
+}
+
+/// Compute environments that are declared beside the first.
+fn other_environments(project: &Project) -> Vec<Problem> {
+    let kind = "aws:core:computeEnvironment";
+    let all: Vec<(usize, &Value)> = project.resources.iter().enumerate().filter(|(_, resource)| resource["type"] == kind).collect();
+    let first = all.first().and_then(|(_, resource)| resource["name"].as_str()).unwrap_or_default();
+    let note = |(at, _): &(usize, &Value)| Problem {
+        path: format!("resources[{at}]"),
+        message: format!("is not made: all arcs share the queue of `{first}`"),
+        fix: None,
+    };
+    all.iter().skip(1).map(note).collect()
+}

@@ -1,0 +1,205 @@
+//! Who may reach what: every role of a template is asked for every dataset, and may reach its own and nothing else.
+
+use std::collections::BTreeMap;
+
+use manifests::{DatasetId, paths};
+use serde_json::{Value, json};
+
+use super::fixture::{document, large, options, project};
+use super::iam::UNRESTRICTED;
+use super::*;
+
+/// A role's statements, with references resolved far enough to compare ARNs.
+struct Role {
+    statements: Vec<Value>,
+}
+
+fn roles(project: &Project) -> BTreeMap<String, Role> {
+    let stacks = super::project(project, &options(project)).unwrap();
+    let resources = stacks.iter().flat_map(|stack| stack.template["Resources"].as_object().unwrap().clone());
+    let role = |(id, resource): (String, Value)| {
+        let policies = resource["Properties"]["Policies"].as_array().cloned().unwrap_or_default();
+        let statements = policies.iter().flat_map(|policy| policy["PolicyDocument"]["Statement"].as_array().cloned().unwrap_or_default());
+        (resource["Type"] == "AWS::IAM::Role").then(|| (id, Role { statements: statements.collect() }))
+    };
+    resources.filter_map(role).collect()
+}
+
+fn fits(pattern: &str, text: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == text,
+        Some((start, rest)) => {
+            let Some(left) = text.strip_prefix(start) else { return false };
+            (0..=left.len()).any(|at| left.is_char_boundary(at) && fits(rest, &left[at..]))
+        }
+    }
+}
+
+impl Role {
+    fn may(&self, action: &str, arn: &str) -> bool {
+        let has = |list: &Value, wanted: &str| {
+            list.as_array().is_some_and(|list| list.iter().any(|entry| entry.as_str().is_some_and(|entry| fits(entry, wanted))))
+        };
+        self.statements.iter().any(|statement| has(&statement["Action"], action) && has(&statement["Resource"], arn))
+    }
+
+    /// Whether it may list that prefix.
+    fn may_list(&self, bucket: &str, prefix: &str) -> bool {
+        self.statements.iter().filter(|statement| statement["Action"] == json!(["s3:ListBucket"])).any(|statement| {
+            let patterns = statement["Condition"]["StringLikeIfExists"]["s3:prefix"].as_array();
+            let is_here = statement["Resource"] == json!([format!("arn:aws:s3:::{bucket}")]);
+            is_here && patterns.is_none_or(|patterns| patterns.iter().any(|pattern| fits(pattern.as_str().unwrap_or_default(), prefix)))
+        })
+    }
+}
+
+const LOT: &str = "lot=20261121PT5M000";
+
+fn manifest(dataset: &str, file: &str) -> String {
+    let id = DatasetId { name: dataset.into(), version: "1".into() };
+    format!("arn:aws:s3:::test-clusterless-manifest-123456789012-us-east-2/{}/{LOT}/{file}", paths::dataset_dir(&id))
+}
+
+/// For each dataset what a role may do: `r` read, `w` write, `l` list its manifests; `R` read, `W` write, `D` remove its data.
+fn reach(role: &Role, project: &Project) -> String {
+    let mut text = String::new();
+    for produced in project.produced() {
+        let name = &produced.dataset.name;
+        let commit = manifest(name, "commit-000001.json");
+        let data = produced.dataset.path_uri.replace("s3://", "arn:aws:s3:::") + "dt=2026-11-21/x.parquet";
+        let id = produced.dataset.id();
+        let can = [
+            ('r', role.may("s3:GetObject", &commit)),
+            ('w', role.may("s3:PutObject", &commit)),
+            ('l', role.may_list("test-clusterless-manifest-123456789012-us-east-2", &(paths::dataset_dir(&id) + "/"))),
+            ('R', role.may("s3:GetObject", &data)),
+            ('W', role.may("s3:PutObject", &data)),
+            ('D', role.may("s3:DeleteObject", &data)),
+        ];
+        let letters: String = can.iter().map(|(letter, may)| if *may { *letter } else { '-' }).collect();
+        text += &format!("  {letters} {name}\n");
+    }
+    text
+}
+
+#[test]
+fn each_role_reaches_its_own_datasets_and_nothing_else() {
+    let project = project(document());
+    let text: String = roles(&project).iter().map(|(id, role)| format!("{id}\n{}", reach(role, &project))).collect();
+    expect_test::expect![[r#"
+        ArcArchiveRole
+          ------ logs
+          r-lR-- other-logs
+          ------ parquet
+          ------ rejects
+          ------ errors
+          rwlRWD archived
+        ArcErrorsRole
+          ------ logs
+          ------ other-logs
+          r-lR-- parquet
+          ------ rejects
+          rwlRWD errors
+          ------ archived
+        ArcToParquetRole
+          r-lR-- logs
+          ------ other-logs
+          rwlRWD parquet
+          rwlRWD rejects
+          ------ errors
+          ------ archived
+        BoundaryInRole
+          rwl--- logs
+          ------ other-logs
+          ------ parquet
+          ------ rejects
+          ------ errors
+          ------ archived
+        BoundaryOtherRole
+          ------ logs
+          rwl--- other-logs
+          ------ parquet
+          ------ rejects
+          ------ errors
+          ------ archived
+        DispatchRole
+          r-l--- logs
+          r-l--- other-logs
+          rwl--D parquet
+          rwl--D rejects
+          rwl--D errors
+          rwl--D archived
+        ExecutionRole
+          ------ logs
+          ------ other-logs
+          ------ parquet
+          ------ rejects
+          ------ errors
+          ------ archived
+    "#]]
+    .assert_eq(&text);
+}
+
+#[test]
+fn nobody_may_delete_the_truth() {
+    let project = project(document());
+    for (id, role) in roles(&project) {
+        for produced in project.produced() {
+            let name = &produced.dataset.name;
+            assert!(!role.may("s3:DeleteObject", &manifest(name, "commit-000001.json")), "{id} may delete commits of {name}");
+        }
+        let attempt =
+            "arn:aws:s3:::test-clusterless-arc-state-123456789012-us-east-2/arcs/project=lake/version=1.0/arc=errors/x/running.arc";
+        assert!(!role.may("s3:DeleteObject", attempt), "{id} may delete attempts");
+        assert_eq!(role.may("s3:PutObject", attempt), ["ArcErrorsRole", "DispatchRole"].contains(&id.as_str()), "{id}");
+    }
+}
+
+#[test]
+fn state_copies_can_be_replaced_by_who_commits() {
+    let roles = roles(&project(document()));
+    let copy = manifest("logs", "state=empty/manifest.json");
+    for (id, role) in &roles {
+        assert_eq!(role.may("s3:DeleteObject", &copy), id == "BoundaryInRole", "{id}");
+    }
+}
+
+#[test]
+fn stars_stand_only_where_aws_knows_nothing_else() {
+    for (id, role) in roles(&project(document())).into_iter().chain(roles(&super::fixture::clusterless())) {
+        for statement in &role.statements {
+            let resources = statement["Resource"].as_array().unwrap();
+            for action in statement["Action"].as_array().unwrap() {
+                let action = action.as_str().unwrap();
+                assert!(!action.contains('*'), "{id}: {action}");
+                let is_known = UNRESTRICTED.iter().any(|known| known.0 == action);
+                assert_eq!(resources.contains(&json!("*")), is_known, "{id}: {action}");
+            }
+        }
+    }
+}
+
+#[test]
+fn policies_fit_however_many_arcs_there_are() {
+    for (id, role) in roles(&large(300)) {
+        let bytes = super::iam::document(role.statements).to_string().len();
+        assert!(bytes <= super::iam::POLICY_BYTES_MAX, "{id} has {bytes} bytes");
+    }
+}
+
+#[test]
+fn services_reach_queues_only_for_their_own_things() {
+    let project = project(document());
+    let stacks = super::project(&project, &options(&project)).unwrap();
+    for (id, resource) in stacks[0].template["Resources"].as_object().unwrap() {
+        if resource["Type"] != "AWS::SQS::QueuePolicy" {
+            continue;
+        }
+        for statement in resource["Properties"]["PolicyDocument"]["Statement"].as_array().unwrap() {
+            let condition = &statement["Condition"];
+            let is_guarded =
+                condition["ArnLike"]["aws:SourceArn"].is_array() && condition["StringEquals"]["aws:SourceAccount"] == "123456789012";
+            assert!(statement["Effect"] == "Deny" || is_guarded, "{id}");
+        }
+    }
+}

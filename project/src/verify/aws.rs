@@ -1,0 +1,243 @@
+//! What a placement on AWS asks of a project beyond what any placement does: names that its services take, notifications
+//! that S3 takes, sizes that Fargate and Lambda have. The file's value and what was read of it flow in; problems flow out,
+//! so that they are found here and not by a deployment that fails half-way.
+
+use std::collections::BTreeMap;
+
+use boundary::{BoundarySpec, EventArrival};
+use manifests::ArcSpec;
+use serde_json::Value;
+
+use super::arc::DraftArc;
+use super::fields::Problems;
+use super::{aws_jobs, aws_names, schedule};
+use crate::file::{Placement, Problem};
+use crate::synth::{self, Arrival, Names, ProjectNames};
+
+/// The longest name of a bucket, in bytes.
+const BUCKET_BYTES_MAX: usize = 63;
+/// The longest name of a database or table of Glue, in bytes.
+const GLUE_BYTES_MAX: usize = 255;
+/// Minutes that a function may take.
+const FUNCTION_MINUTES_MAX: u64 = 15;
+/// Memory that a function may have, in MB.
+const FUNCTION_MEMORY_MB: std::ops::RangeInclusive<u64> = 128..=10_240;
+
+/// What was read of a file whose placement is on AWS.
+pub struct Deployment<'a> {
+    /// The file.
+    pub document: &'a Value,
+    /// The names of its things.
+    pub names: ProjectNames,
+    /// With their JSON paths.
+    pub boundaries: &'a [(String, BoundarySpec)],
+    /// In the order of the file.
+    pub drafts: &'a [DraftArc],
+    /// Those that are not excluded.
+    pub arcs: &'a [ArcSpec],
+}
+
+impl Deployment<'_> {
+    /// The names of a project on AWS; `None` for another placement.
+    pub fn names(placement: &Placement, name: &str, version: &str) -> Option<ProjectNames> {
+        Some(Names::new(placement)?.project(name, version))
+    }
+
+    /// The entries of a list with their JSON paths.
+    pub fn list(&self, key: &'static str) -> impl Iterator<Item = (String, &Value)> {
+        let list = self.document.get(key).and_then(Value::as_array).into_iter().flatten();
+        list.enumerate().map(move |(at, entry)| (format!("{key}[{at}]"), entry))
+    }
+
+    fn resources(&self) -> &[Value] {
+        self.document.get("resources").and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Reports everything that AWS would refuse.
+pub fn check(deployment: &Deployment<'_>, problems: &Problems) {
+    check_placement(&deployment.names.placement, problems);
+    check_resources(deployment, problems);
+    check_boundaries(deployment, problems);
+    check_notifications(deployment, problems);
+    aws_names::check(deployment, problems);
+    aws_jobs::check(deployment, problems);
+    schedule::check(deployment, problems);
+}
+
+/// What the person deploying has to do for it.
+pub fn notes(deployment: &Deployment<'_>) -> Vec<Problem> {
+    let mut notes = Vec::new();
+    let mut told: Vec<&str> = Vec::new();
+    for (path, boundary) in deployment.boundaries {
+        let bucket = synth::arrival_bucket(boundary);
+        let is_foreign = synth::declared_bucket(deployment.resources(), bucket).is_none();
+        if is_foreign && !told.contains(&bucket) {
+            told.push(bucket);
+            let command = format!(
+                "aws s3api put-bucket-notification-configuration --bucket {bucket} --notification-configuration '{{\"EventBridgeConfiguration\":{{}}}}'"
+            );
+            notes.push(Problem {
+                path: format!("{path}.dataset.pathURI"),
+                message: format!("{bucket} is no bucket of this project: its arrivals are seen once EventBridge is switched on for it"),
+                fix: Some(format!(
+                    "{command} (it replaces the bucket's notifications: add those that `get-bucket-notification-configuration` shows)"
+                )),
+            });
+        }
+    }
+    notes
+}
+
+fn check_placement(names: &Names, problems: &Problems) {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let is_joined = !names.stage.starts_with('-') && !names.stage.ends_with('-') && !names.stage.contains("--");
+    if !names.stage.bytes().all(is_plain) || !is_joined {
+        let words = names.stage.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+        let fix = Some(format!("use `{}`", words.collect::<Vec<_>>().join("-").to_lowercase()));
+        problems.add_fix(
+            "placement.stage",
+            "becomes part of bucket names: use lower-case letters and digits, with single `-` between",
+            fix,
+        );
+    }
+    if let Some(bucket) = names.store_buckets().into_iter().find(|bucket| bucket.len() > BUCKET_BYTES_MAX) {
+        let more = bucket.len() - BUCKET_BYTES_MAX;
+        problems.add("placement.stage", format!("makes `{bucket}`, which is {more} bytes longer than a bucket's name can be"));
+    }
+    let parts: Vec<&str> = names.region.split('-').collect();
+    let is_word = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase());
+    let is_number = |part: &&str| part.len() == 1 && part.bytes().all(|byte| byte.is_ascii_digit());
+    let is_region = parts.len() >= 3 && parts[..parts.len() - 1].iter().all(is_word) && parts.last().is_some_and(is_number);
+    if !is_region {
+        problems.add("placement.region", format!("`{}` is no region: use one such as us-east-2", names.region));
+    }
+}
+
+fn check_resources(deployment: &Deployment<'_>, problems: &Problems) {
+    let stores = deployment.names.placement.store_buckets();
+    for (path, resource) in deployment.list("resources") {
+        let text = |key: &str| resource[key].as_str();
+        if let Some(bucket) = text("bucketName") {
+            let at = format!("{path}.bucketName");
+            if !is_bucket(bucket) {
+                problems.add(
+                    at,
+                    format!(
+                        "`{bucket}` is no bucket name: 3 to 63 lower-case letters, digits, `-` and `.`, a letter or digit at both ends"
+                    ),
+                );
+            } else if stores.iter().any(|store| store == bucket) {
+                problems.add(at, format!("`{bucket}` is a store of the placement, which the bootstrap makes"));
+            }
+        }
+        for key in ["databaseName", "tableName"] {
+            text(key).into_iter().for_each(|name| check_glue(format!("{path}.{key}"), name, problems));
+        }
+        if let Some(schema) = resource.get("schema").filter(|schema| schema.is_object()) {
+            check_schema(&format!("{path}.schema"), schema, problems);
+        }
+        if let Some(uri) = text("pathURI").filter(|uri| !uri.starts_with("s3://")) {
+            problems.add(format!("{path}.pathURI"), format!("`{uri}` is no S3 URI: use `s3://bucket/folder/`"));
+        }
+        let words = synth::COMPUTE.map(|known| known.0);
+        if let Some(word) = text("compute").filter(|word| !words.iter().any(|known| known.eq_ignore_ascii_case(word))) {
+            problems.add(format!("{path}.compute"), format!("`{word}` is none of {}", words.join(", ")));
+        }
+    }
+    same(deployment, "bucketName", problems);
+    same(deployment, "computeEnvironmentName", problems);
+    same(deployment, "databaseName", problems);
+}
+
+/// Reports two resources that would be one thing.
+fn same(deployment: &Deployment<'_>, key: &str, problems: &Problems) {
+    let mut known: BTreeMap<&str, String> = BTreeMap::new();
+    for (path, resource) in deployment.list("resources") {
+        let Some(name) = resource[key].as_str() else { continue };
+        match known.get(name) {
+            Some(first) => problems.add(format!("{path}.{key}"), format!("`{name}` is {first} already")),
+            None => drop(known.insert(name, path)),
+        }
+    }
+}
+
+fn is_bucket(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+    let is_end = |letter: Option<u8>| letter.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    let is_address = name.split('.').count() == 4 && name.split('.').all(|part| part.parse::<u8>().is_ok());
+    (3..=BUCKET_BYTES_MAX).contains(&name.len())
+        && name.bytes().all(is_plain)
+        && is_end(name.bytes().next())
+        && is_end(name.bytes().last())
+        && !name.contains("..")
+        && !is_address
+        && !name.starts_with("xn--")
+        && !name.ends_with("-s3alias")
+}
+
+fn check_glue(path: String, name: &str, problems: &Problems) {
+    let lower = name.to_lowercase();
+    if name.is_empty() || name.len() > GLUE_BYTES_MAX {
+        problems.add(path, format!("must have 1 to {GLUE_BYTES_MAX} bytes"));
+    } else if lower != name {
+        problems.add_fix(path, format!("`{name}` would be found as `{lower}` only: Glue keeps lower case"), Some(format!("use `{lower}`")));
+    }
+}
+
+fn check_schema(path: &str, schema: &Value, problems: &Problems) {
+    if let Some(format) =
+        schema["dataFormat"].as_str().filter(|format| !synth::DATA_FORMATS.iter().any(|known| known.eq_ignore_ascii_case(format)))
+    {
+        problems.add(format!("{path}.dataFormat"), format!("`{format}` is none of {}", synth::DATA_FORMATS.join(", ")));
+    }
+    for key in ["columns", "partitions"] {
+        let Some(list) = schema.get(key) else { continue };
+        let is_column = |entry: &Value| entry["name"].as_str().is_some_and(|name| !name.is_empty()) && entry["type"].is_string();
+        let Some(list) = list.as_array() else {
+            problems.add(format!("{path}.{key}"), "must be a list");
+            continue;
+        };
+        for (at, _) in list.iter().enumerate().filter(|(_, entry)| !is_column(entry)) {
+            problems.add(format!("{path}.{key}[{at}]"), "must have a `name` and a `type`");
+        }
+    }
+}
+
+fn check_boundaries(deployment: &Deployment<'_>, problems: &Problems) {
+    for (path, entry) in deployment.list("boundaries") {
+        let number = |key: &str| entry["runtimeProps"][key].as_u64();
+        if let Some(minutes) = number("timeoutMin").filter(|minutes| !(1..=FUNCTION_MINUTES_MAX).contains(minutes)) {
+            let message = format!("is {minutes}: a function takes from 1 to {FUNCTION_MINUTES_MAX} minutes");
+            problems.add(format!("{path}.runtimeProps.timeoutMin"), message);
+        }
+        if let Some(memory) = number("memorySizeMB").filter(|memory| !FUNCTION_MEMORY_MB.contains(memory)) {
+            let message = format!("is {memory}: a function has from {} to {} MB", FUNCTION_MEMORY_MB.start(), FUNCTION_MEMORY_MB.end());
+            problems.add(format!("{path}.runtimeProps.memorySizeMB"), message);
+        }
+    }
+}
+
+/// S3 refuses a bucket two of whose notifications would fit one object.
+fn check_notifications(deployment: &Deployment<'_>, problems: &Problems) {
+    let entry =
+        |boundary: &BoundarySpec| deployment.list("boundaries").map(|found| found.1).find(|entry| entry["name"] == boundary.name.as_str());
+    let is_notified = |boundary: &BoundarySpec| {
+        Arrival::between(deployment.resources(), entry(boundary).unwrap_or(&Value::Null), boundary) == Arrival::Notification
+    };
+    let notified: Vec<_> = deployment.boundaries.iter().filter(|(_, boundary)| is_notified(boundary)).collect();
+    for (at, (path, boundary)) in notified.iter().enumerate() {
+        let (bucket, prefix) = (synth::arrival_bucket(boundary), synth::arrival_prefix(boundary));
+        let is_same = |other: &BoundarySpec| {
+            let theirs = synth::arrival_prefix(other);
+            synth::arrival_bucket(other) == bucket && (theirs.starts_with(prefix) || prefix.starts_with(theirs))
+        };
+        let Some((_, other)) = notified[..at].iter().find(|(_, other)| is_same(other)) else { continue };
+        let message = format!("overlaps where boundary `{}` takes from: S3 notifies one queue only of an object", other.name);
+        let fix = match boundary.arrival {
+            EventArrival::Frequent => format!("set `enableEventBridge: true` on bucket {bucket}"),
+            EventArrival::Infrequent => "set `infrequent.enableEventBridge: true` on one of them".to_owned(),
+        };
+        problems.add_fix(format!("{path}.dataset.pathURI"), message, Some(fix));
+    }
+}

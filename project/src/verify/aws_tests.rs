@@ -1,0 +1,216 @@
+//! Files for AWS with mistakes that a deployment would fail of, and what verify says of them.
+
+use std::path::Path;
+
+use expect_test::{Expect, expect};
+use serde_json::{Value, json};
+
+use super::judge;
+
+fn good() -> Value {
+    let dataset = |name: &str, uri: &str| json!({"name": name, "version": "1", "pathURI": uri});
+    json!({
+        "project": {"name": "lake", "version": "1"},
+        "placement": {"provider": "aws", "stage": "test", "account": "123456789012", "region": "us-east-2"},
+        "resources": [{"type": "aws:core:s3Bucket", "name": "data", "bucketName": "lake-data"}],
+        "boundaries": [{"type": "watch", "name": "in", "dataset": dataset("logs", "s3://lake-data/raw/")}],
+        "arcs": [{"type": "aws:core:batchExecArc", "name": "work", "sources": {"main": {"name": "logs", "version": "1"}},
+                  "sinks": {"main": dataset("out", "s3://lake-data/out/")},
+                  "workload": {"imagePath": "app", "command": ["run", "$.arcNotifyEvent.lot"]}}],
+        "activities": [{"type": "aws:core:batchExecActivity", "name": "tidy", "schedule": "Hours", "imagePath": "tidy", "command": ["tidy"]}],
+    })
+}
+
+fn check(change: impl Fn(&mut Value), expected: Expect) {
+    let mut document = good();
+    change(&mut document);
+    let said = match judge(document, Path::new("/home/me")) {
+        Ok(project) => project.notes,
+        Err(problems) => problems,
+    };
+    let line = |problem: crate::Problem| {
+        problem.path + ": " + &problem.message + &problem.fix.map(|fix| format!(" [{fix}]")).unwrap_or_default() + "\n"
+    };
+    expected.assert_eq(&said.into_iter().map(line).collect::<String>());
+}
+
+#[test]
+fn nothing_to_say() {
+    check(|_| {}, expect![[""]]);
+}
+
+#[test]
+fn names_that_services_refuse() {
+    check(
+        |file| {
+            file["placement"]["stage"] = "Test_Stage".into();
+            file["placement"]["region"] = "useast2".into();
+            file["resources"] = json!([
+                {"type": "aws:core:s3Bucket", "name": "a", "bucketName": "Lake"},
+                {"type": "aws:core:s3Bucket", "name": "b", "bucketName": "10.0.0.1"},
+                {"type": "aws:core:s3Bucket", "name": "c", "bucketName": "same-bucket"},
+                {"type": "aws:core:s3Bucket", "name": "C", "bucketName": "same-bucket"},
+                {"type": "aws:core:glueDatabase", "name": "db", "databaseName": "Logs"},
+                {"type": "aws:core:glueTable", "name": "table", "databaseRef": "db", "tableName": "t", "pathURI": "/data",
+                 "schema": {"columns": [{"name": "x"}], "dataFormat": "parquette"}},
+                {"type": "aws:core:computeEnvironment", "name": "jobs", "computeEnvironmentName": "e", "compute": "ec2"},
+            ]);
+        },
+        expect![[r#"
+            placement.stage: becomes part of bucket names: use lower-case letters and digits, with single `-` between [use `test-stage`]
+            placement.region: `useast2` is no region: use one such as us-east-2
+            resources[0].bucketName: `Lake` is no bucket name: 3 to 63 lower-case letters, digits, `-` and `.`, a letter or digit at both ends
+            resources[1].bucketName: `10.0.0.1` is no bucket name: 3 to 63 lower-case letters, digits, `-` and `.`, a letter or digit at both ends
+            resources[4].databaseName: `Logs` would be found as `logs` only: Glue keeps lower case [use `logs`]
+            resources[5].schema.dataFormat: `parquette` is none of parquet, json, csv, tsv, orc, avro
+            resources[5].schema.columns[0]: must have a `name` and a `type`
+            resources[5].pathURI: `/data` is no S3 URI: use `s3://bucket/folder/`
+            resources[6].compute: `ec2` is none of both, spot, fargate
+            resources[3].bucketName: `same-bucket` is resources[2] already
+            resources[3].name: `C` and `c` (resources[2]) would be one name on AWS [let them differ in more than case and punctuation]
+        "#]],
+    );
+    check(
+        |file| file["placement"]["stage"] = "a-stage-with-a-name-that-is-far-too-long".into(),
+        expect![[r#"
+        placement.stage: makes `a-stage-with-a-name-that-is-far-too-long-clusterless-manifest-123456789012-us-east-2`, which is 21 bytes longer than a bucket's name can be
+    "#]],
+    );
+}
+
+#[test]
+fn two_queues_for_one_object() {
+    let two = |file: &mut Value, uri: &str| {
+        let boundary = json!({"type": "watch", "name": "deep", "dataset": {"name": "deep-logs", "version": "1", "pathURI": uri}});
+        file["boundaries"].as_array_mut().unwrap().push(boundary);
+    };
+    check(
+        |file| two(file, "s3://lake-data/raw/deep/"),
+        expect![[r#"
+        boundaries[1].dataset.pathURI: overlaps where boundary `in` takes from: S3 notifies one queue only of an object [set `enableEventBridge: true` on bucket lake-data]
+    "#]],
+    );
+    check(|file| two(file, "s3://lake-data/raw-deep/"), expect![[""]]);
+    check(
+        |file| {
+            two(file, "s3://lake-data/raw/deep/");
+            file["resources"][0]["enableEventBridge"] = true.into();
+        },
+        expect![[""]],
+    );
+}
+
+#[test]
+fn buckets_of_others() {
+    check(
+        |file| file["boundaries"][0]["dataset"]["pathURI"] = "s3://theirs/raw/".into(),
+        expect![[r#"
+        boundaries[0].dataset.pathURI: theirs is no bucket of this project: its arrivals are seen once EventBridge is switched on for it [aws s3api put-bucket-notification-configuration --bucket theirs --notification-configuration '{"EventBridgeConfiguration":{}}' (it replaces the bucket's notifications: add those that `get-bucket-notification-configuration` shows)]
+    "#]],
+    );
+}
+
+#[test]
+fn sizes_that_are_not_sold() {
+    check(
+        |file| {
+            file["boundaries"][0]["runtimeProps"] = json!({"timeoutMin": 16, "memorySizeMB": 64});
+            file["arcs"][0]["workload"]["batchRuntimeProps"] = json!({"memorySizeMB": 1500});
+            file["activities"][0]["runtimeProps"] = json!({"memorySizeMB": 16384, "vcpu": 0.5});
+        },
+        expect![[r#"
+            boundaries[0].runtimeProps.timeoutMin: is 16: a function takes from 1 to 15 minutes
+            boundaries[0].runtimeProps.memorySizeMB: is 64: a function has from 128 to 10240 MB
+            arcs[0].workload.batchRuntimeProps.memorySizeMB: Fargate has no size of 1500 MB [use 2048]
+            activities[0].runtimeProps.memorySizeMB: 16384 MB does not go with 0.5 vCPU: Fargate has 1024 to 4096 MB there [in steps of 1024 MB]
+        "#]],
+    );
+    check(
+        |file| file["arcs"][0]["runtimeProps"] = json!({"vcpu": 3}),
+        expect![[r#"
+        arcs[0].runtimeProps.vcpu: is 3: Fargate has 0.25, 0.5, 1, 2, 4, 8, 16
+    "#]],
+    );
+    check(|file| file["arcs"][0]["runtimeProps"] = json!({"vcpu": 0.25, "memorySizeMB": 512}), expect![[""]]);
+}
+
+#[test]
+fn commands_that_batch_cannot_fill_in() {
+    check(
+        |file| {
+            file["arcs"][0]["workload"]["command"] = json!(["run", "--lot=$.arcNotifyEvent.lot", "Ref::x"]);
+            file["arcs"][0]["workload"]["environment"] = json!({"AWS_BATCH_X": "1", "BIG": "x".repeat(30_000)});
+        },
+        expect![[r#"
+            arcs[0].workload.command[1]: AWS Batch fills in whole arguments only [make it two arguments: '--lot', '$.arcNotifyEvent.lot']
+            arcs[0].workload.command[2]: begins with `Ref::`, which AWS Batch would fill in
+            arcs[0].workload.environment: variables and arguments have 30588 bytes, and a job has room for 24576 [put it into an object, and name that]
+            arcs[0].workload.environment.AWS_BATCH_X: begins with AWS_BATCH, which AWS Batch keeps for itself
+        "#]],
+    );
+    check(
+        |file| {
+            file["arcs"][0]["type"] = "exec".into();
+            file["arcs"][0]["workload"] = json!({"command": ["run"]});
+            file["activities"][0].as_object_mut().unwrap().remove("imagePath");
+        },
+        expect![[r#"
+            arcs[0].workload.imagePath: is missing: on AWS a command runs in an image [name a folder that is built to an image, or an image's URI]
+            activities[0].imagePath: is missing: a job needs an image
+        "#]],
+    );
+}
+
+#[test]
+fn names_too_alike() {
+    check(
+        |file| {
+            let mut other = file["arcs"][0].clone();
+            other["name"] = "W.ork".into();
+            other["sinks"]["main"] = json!({"name": "out2", "version": "1", "pathURI": "s3://lake-data/out2/"});
+            file["arcs"].as_array_mut().unwrap().push(other);
+            file["boundaries"][0]["name"] = "undelivered".into();
+        },
+        expect![[r#"
+            arcs[1].name: `W.ork` and `work` (arcs[0]) would be one name on AWS [let them differ in more than case and punctuation]
+            boundaries[0].name: makes a queue `test-lake-1-undelivered`, which is the name of a queue of dead letters
+        "#]],
+    );
+}
+
+#[test]
+fn schedules_and_sinks() {
+    check(
+        |file| {
+            file["activities"] = json!([
+                {"type": "aws:core:batchExecActivity", "name": "tidy", "schedule": "rate(1 minutes)", "imagePath": "tidy"},
+                {"type": "aws:core:cloudWatchExport", "name": "export", "interval": "often", "logGroupName": "/g", "pathURI": "logs/"},
+            ]);
+            let glue = json!({"type": "aws:core:glueAddPartitionsArc", "name": "parts", "sources": {"main": {"name": "out", "version": "1"}},
+                "sinks": {"main": {"name": "p", "version": "1", "pathURI": "glue://db/table"}}});
+            file["arcs"].as_array_mut().unwrap().push(glue);
+        },
+        expect![[r#"
+            arcs[1].sinks.main.pathURI: `glue://db/table` names no table: use `glue:///database/table`
+            activities[0].schedule: rate(1 minutes): with 1 it is `minute`
+            activities[1].interval: `often` is no schedule: use a lot unit such as Twelfths, rate(5 minutes) or cron(0 6 * * ? *)
+            activities[1].pathURI: `logs/` is no S3 URI: use `s3://bucket/folder/`
+        "#]],
+    );
+}
+
+#[test]
+fn tables_that_would_be_one() {
+    check(
+        |file| {
+            let convert = |name: &str, version: &str| {
+                json!({"type": "convert", "name": name, "sources": {"main": {"name": "logs", "version": "1"}}, "workload": {"format": "s3-access"},
+                    "sinks": {"main": {"name": "table", "version": version, "pathURI": format!("s3://lake-data/{name}/")}}})
+            };
+            file["arcs"] = json!([convert("one", "1"), convert("two", "2")]);
+        },
+        expect![[r#"
+            arcs[1].sinks.main.name: makes a table `table`, as table/1 does [give the dataset another name]
+        "#]],
+    );
+}

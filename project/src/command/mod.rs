@@ -17,6 +17,7 @@ pub mod retry;
 pub mod run;
 mod run_files;
 pub mod status;
+pub mod synth;
 pub mod up;
 pub mod verify;
 mod window;
@@ -74,6 +75,8 @@ pub enum Command {
     Status(status::Args),
     /// Check a project file: every problem at once, or the pipeline it describes
     Verify(verify::Args),
+    /// The CloudFormation templates of a project on AWS, or of the bootstrap of its placement
+    Synth(synth::Args),
     /// The log formats, or the columns of one
     Formats(formats::Args),
     /// Tell which format logs are in, with a snippet for the project file
@@ -101,6 +104,7 @@ impl Command {
             Command::Lots(args) => lots::run(args, context).await,
             Command::Status(args) => status::run(args, context).await,
             Command::Verify(args) => verify::run(args, context).await,
+            Command::Synth(args) => synth::run(args, context).await,
             Command::Formats(args) => formats::run(args, context).await,
             Command::Detect(args) => detect::run(args, context).await,
             Command::Explain(args) => explain::run(args, context).await,

@@ -1,0 +1,207 @@
+//! `arc synth`: the CloudFormation templates of a project, or of the bootstrap of its placement. Nothing is asked of AWS and
+//! nothing is changed there.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use project::synth::{self, BootstrapOptions, Names, Network, ProjectNames, ProjectOptions, Stack};
+use project::{Problem, Project, ProjectError};
+
+use super::{Context, Exit, ProjectArgs, Trouble};
+use crate::output::escape;
+
+/// Arguments of `arc synth`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+One template is written to stdout as JSON; several need --out, or --stack for one of them. On
+stderr: the stacks, what costs money while nothing arrives, and what is left for you to do. Places
+of code are those that `arc deploy` will use, without the hashes that only a build has.
+
+  arc synth -p lake.jsonnet                      the project's template
+  arc synth -p lake.jsonnet --out templates      a file for each stack
+  arc synth -p lake.jsonnet --bootstrap          stores, bus and network of its placement")]
+pub struct Args {
+    #[command(flatten)]
+    project: ProjectArgs,
+    /// Write a file for each stack into this folder instead of stdout.
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+    /// Only the stack of this name.
+    #[arg(long, value_name = "NAME")]
+    stack: Option<String>,
+    /// Leave out all arcs and what runs them.
+    #[arg(long)]
+    exclude_all_arcs: bool,
+    /// Leave out this arc; may be given more than once.
+    #[arg(long, value_name = "NAME")]
+    exclude_arc: Vec<String>,
+    /// Only this resource of the project file.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["exclude_all_arcs", "exclude_arc"])]
+    only_resource: Option<String>,
+    /// The image of built-in workloads, instead of the one in the placement's registry.
+    #[arg(long, value_name = "URI")]
+    image: Option<String>,
+    /// Encrypt with this key, an ARN; with --bootstrap also `create`.
+    #[arg(long, value_name = "KEY")]
+    kms: Option<String>,
+    /// A tag for everything that takes tags; may be given more than once.
+    #[arg(long = "tag", value_name = "KEY=VALUE")]
+    tags: Vec<String>,
+    /// The bootstrap of the placement instead of the project.
+    #[arg(long, conflicts_with_all = ["exclude_all_arcs", "exclude_arc", "only_resource", "image"])]
+    bootstrap: bool,
+    #[command(flatten)]
+    network: NetworkArgs,
+}
+
+/// The network of a bootstrap.
+#[derive(Debug, clap::Args)]
+pub struct NetworkArgs {
+    /// Subnets without internet, with an endpoint for each service; endpoints cost money by the hour.
+    #[arg(long, requires = "bootstrap", conflicts_with_all = ["subnet", "security_group"])]
+    private: bool,
+    /// A subnet that is there already; may be given more than once.
+    #[arg(long, value_name = "ID", requires_all = ["bootstrap", "security_group"])]
+    subnet: Vec<String>,
+    /// A security group for jobs in given subnets; may be given more than once.
+    #[arg(long, value_name = "ID", requires_all = ["bootstrap", "subnet"])]
+    security_group: Vec<String>,
+    /// The addresses of the network that is made; 10.64.0.0/16 where not given.
+    #[arg(long, value_name = "CIDR", requires = "bootstrap", conflicts_with_all = ["subnet", "security_group"])]
+    cidr: Option<String>,
+}
+
+impl NetworkArgs {
+    fn network(&self) -> Network {
+        match (self.private, self.subnet.is_empty()) {
+            (true, _) => Network::Private,
+            (false, true) => Network::Public,
+            (false, false) => Network::Given { subnets: self.subnet.clone(), security_groups: self.security_group.clone() },
+        }
+    }
+}
+
+/// Writes the templates.
+pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
+    let project = args.project.load()?;
+    let local = || Trouble::usage("the project's placement is local: there is nothing to deploy").next("provider: 'aws' in `placement`");
+    let names = ProjectNames::of(&project).ok_or_else(local)?;
+    if !args.bootstrap && args.kms.as_deref() == Some(synth::CREATE_KEY) {
+        return Err(Trouble::usage("--kms create makes a key in the bootstrap").next("the ARN that the bootstrap puts out").into());
+    }
+    let tags = tags(&args.tags)?;
+    let (stacks, notes) = match args.bootstrap {
+        true => (vec![bootstrap(&args, &names.placement, tags)], Vec::new()),
+        false => of_project(&args, &project, &names, tags)?,
+    };
+    let chosen = chosen(&args, &stacks)?;
+    if !context.quiet {
+        summarise(&stacks, &notes);
+    }
+    match &args.out {
+        Some(folder) => write_files(folder, &chosen)?,
+        None => write_one(&chosen)?,
+    }
+    Ok(Exit::Done)
+}
+
+fn tags(given: &[String]) -> Result<BTreeMap<String, String>, Trouble> {
+    let tag = |text: &String| match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() && !key.starts_with("aws:") => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(Trouble::usage(format!("--tag {text}: use KEY=VALUE; keys do not begin with aws:"))),
+    };
+    given.iter().map(tag).collect()
+}
+
+fn bootstrap(args: &Args, names: &Names, tags: BTreeMap<String, String>) -> Stack {
+    let usual = BootstrapOptions::new(names.clone());
+    synth::bootstrap(&BootstrapOptions {
+        network: args.network.network(),
+        vpc_cidr: args.network.cidr.clone(),
+        kms: args.kms.clone(),
+        tags,
+        ..usual
+    })
+}
+
+fn of_project(
+    args: &Args,
+    project: &Project,
+    names: &ProjectNames,
+    tags: BTreeMap<String, String>,
+) -> anyhow::Result<(Vec<Stack>, Vec<Problem>)> {
+    let options = ProjectOptions {
+        exclude_all_arcs: args.exclude_all_arcs,
+        exclude_arcs: args.exclude_arc.clone(),
+        only_resource: args.only_resource.clone(),
+        image: args.image.clone(),
+        kms_key: args.kms.clone(),
+        tags,
+        ..ProjectOptions::preview(names)
+    };
+    let problems = |problems| super::usage(ProjectError::Problems { path: args.project.project.display().to_string(), problems });
+    let stacks = synth::project(project, &options).map_err(problems)?;
+    Ok((stacks, synth::notes(project, &options)))
+}
+
+fn chosen<'a>(args: &Args, stacks: &'a [Stack]) -> Result<Vec<&'a Stack>, Trouble> {
+    let listed = || stacks.iter().map(|stack| stack.name.as_str()).collect::<Vec<_>>().join(", ");
+    let Some(name) = &args.stack else {
+        return match (&args.out, stacks.len()) {
+            (None, 2..) => Err(Trouble::usage(format!("there are {} stacks", stacks.len()))
+                .next("--out FOLDER, or --stack with one of them: ".to_owned() + &listed())),
+            _ => Ok(stacks.iter().collect()),
+        };
+    };
+    let found: Vec<&Stack> = stacks.iter().filter(|stack| stack.name == *name).collect();
+    match found.is_empty() {
+        true => Err(Trouble::not_found(format!("there is no stack `{name}`")).next(format!("--stack with one of {}", listed()))),
+        false => Ok(found),
+    }
+}
+
+fn write_one(stacks: &[&Stack]) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    for stack in stacks {
+        serde_json::to_writer_pretty(&mut stdout, &stack.template).map_err(std::io::Error::from)?;
+        stdout.write_all(b"\n")?;
+    }
+    Ok(())
+}
+
+fn write_files(folder: &Path, stacks: &[&Stack]) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    for stack in stacks {
+        let path = folder.join(format!("{}.template.json", stack.name));
+        let text = serde_json::to_string_pretty(&stack.template)? + "\n";
+        std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        eprintln!("wrote {}", path.display());
+    }
+    Ok(())
+}
+
+/// Says the stacks, what they cost at rest, and what is left to do.
+fn summarise(stacks: &[Stack], notes: &[Problem]) {
+    for stack in stacks {
+        let count = stack.template["Resources"].as_object().map_or(0, serde_json::Map::len);
+        let after = if stack.after.is_empty() { String::new() } else { format!(", after {}", stack.after.join(", ")) };
+        eprintln!("stack {}: {count} resources{after}", stack.name);
+    }
+    let costs = synth::cost_at_rest(stacks);
+    let sum: f64 = costs.iter().map(|line| line.usd_month).sum();
+    match costs.is_empty() {
+        true => eprintln!("cost at rest: nothing"),
+        false => eprintln!("cost at rest: {sum:.2} USD a month (list prices of {}, {})", synth::PRICES_AS_OF, synth::PRICES_SOURCE),
+    }
+    for line in &costs {
+        eprintln!("  {:>8.2}  {}: {}", line.usd_month, line.resource, line.why);
+    }
+    for note in notes {
+        eprintln!("note: {}: {}", escape(&note.path), escape(&note.message));
+        if let Some(fix) = &note.fix {
+            eprintln!("  try: {}", escape(fix));
+        }
+    }
+}

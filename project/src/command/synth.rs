@@ -91,6 +91,9 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     if !args.bootstrap && args.kms.as_deref() == Some(synth::CREATE_KEY) {
         return Err(Trouble::usage("--kms create makes a key in the bootstrap").next("the ARN that the bootstrap puts out").into());
     }
+    if let Some(Err(message)) = args.network.cidr.as_deref().map(|cidr| synth::subnet_blocks(cidr, 1)) {
+        return Err(Trouble::usage(format!("--cidr: {message}")).into());
+    }
     let tags = tags(&args.tags)?;
     let (stacks, notes) = match args.bootstrap {
         true => (vec![bootstrap(&args, &names.placement, tags)], Vec::new()),

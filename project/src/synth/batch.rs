@@ -48,18 +48,19 @@ pub(crate) fn add_base(parts: &mut Parts, names: &ProjectNames, project: &Projec
         let id = format!("Compute{}", logical(kind));
         let (name, place) = (names.compute_environment(&compute.name, kind), &names.placement);
         let imported = |what: &str| json!({"Fn::Split": [",", {"Fn::ImportValue": place.export(what)}]});
-        let properties = json!({
+        let properties = object(json!({
             "ComputeEnvironmentName": name,
             "Type": "MANAGED",
             "State": "ENABLED",
             "ReplaceComputeEnvironment": false,
+            "ServiceRole": options.batch_service_role,
             "ComputeResources": {
                 "Type": if *kind == "spot" { "FARGATE_SPOT" } else { "FARGATE" },
                 "MaxvCpus": VCPUS_MAX,
                 "Subnets": imported("subnets"),
                 "SecurityGroupIds": imported("security-groups"),
             },
-        });
+        }));
         let arn = place.arn("batch", &format!("compute-environment/{name}"));
         parts.add(&id, "AWS::Batch::ComputeEnvironment", arn.clone(), arn, properties);
         order.push(json!({"Order": order.len() + 1, "ComputeEnvironment": reference(&id)}));

@@ -60,7 +60,7 @@ pub(crate) use grants::glue_table;
 pub use image::{Image, image, images};
 pub(crate) use names::logical;
 pub use names::{Names, ProjectNames};
-pub use network::Network;
+pub use network::{Network, subnet_blocks};
 pub use notes::notes;
 use part::{Group, Parts};
 pub(crate) use resources::{COMPUTE, DATA_FORMATS};
@@ -114,6 +114,9 @@ pub struct ProjectOptions {
     pub project_uri: String,
     /// The key that everything is encrypted with, an ARN; AWS's own keys where not given.
     pub kms_key: Option<String>,
+    /// The role that Batch works with, an ARN; where not given its own service-linked role, which AWS makes when it is first
+    /// needed. Some doubles of AWS want one.
+    pub batch_service_role: Option<String>,
     /// Tags for everything that takes tags.
     pub tags: BTreeMap<String, String>,
     /// Days that logs are kept; 0 is [`LOG_RETENTION_DAYS_DEFAULT`].

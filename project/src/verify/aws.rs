@@ -228,6 +228,10 @@ fn check_notifications(deployment: &Deployment<'_>, problems: &Problems) {
     let notified: Vec<_> = deployment.boundaries.iter().filter(|(_, boundary)| is_notified(boundary)).collect();
     for (at, (path, boundary)) in notified.iter().enumerate() {
         let (bucket, prefix) = (synth::arrival_bucket(boundary), synth::arrival_prefix(boundary));
+        if let Some(letter) = prefix.chars().find(|letter| !letter.is_ascii_alphanumeric() && !"/!-_.*'()=".contains(*letter)) {
+            let message = format!("has `{letter}`, which S3 does not take in what a notification is for");
+            problems.add_fix(format!("{path}.dataset.pathURI"), message, Some(format!("set `enableEventBridge: true` on bucket {bucket}")));
+        }
         let is_same = |other: &BoundarySpec| {
             let theirs = synth::arrival_prefix(other);
             synth::arrival_bucket(other) == bucket && (theirs.starts_with(prefix) || prefix.starts_with(theirs))

@@ -34,9 +34,10 @@ pub struct Args {
 
 /// Makes or changes the stack.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
+    args.network.check()?;
     let names = args.placement.names(&args.cloud).await?;
     let usual = BootstrapOptions::new(names.clone());
-    let (network, vpc_cidr, kms) = (args.network.network(), args.network.cidr.clone(), args.kms.clone());
+    let (network, vpc_cidr, kms) = (args.network.network(), args.network.cidr(), args.kms.clone());
     let stack = synth::bootstrap(&BootstrapOptions { network, vpc_cidr, kms, tags: tags(&args.tags)?, ..usual });
     let cloud = Cloud::open(names, &args.cloud).await?;
     let deployment = deploy::Deploying { cloud: &cloud, consent: &args.consent, context, documents: None };

@@ -15,9 +15,9 @@ use crate::output::escape;
 /// Arguments of `arc synth`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-One template is written to stdout as JSON; several need --out, or --stack for one of them. On stderr: the stacks, what costs
-money while nothing arrives, and what is left for you to do. Places of code are those that `arc deploy` will use, without
-the hashes that only a build has.
+One template is written to stdout as JSON; several need --out, or --stack for one of them. On
+stderr: the stacks, what costs money while nothing arrives, and what is left for you to do. Places
+of code are those that `arc deploy` will use, without the hashes that only a build has.
 
   arc synth -p lake.jsonnet                      the project's template
   arc synth -p lake.jsonnet --out templates      a file for each stack
@@ -70,10 +70,27 @@ pub struct NetworkArgs {
     security_group: Vec<String>,
     /// The addresses of the network that is made; 10.64.0.0/16 where not given.
     #[arg(long, value_name = "CIDR", conflicts_with_all = ["subnet", "security_group"])]
-    pub cidr: Option<String>,
+    cidr: Option<String>,
 }
 
 impl NetworkArgs {
+    /// Refuses addresses that no network can have.
+    pub fn check(&self) -> Result<(), Trouble> {
+        match self.cidr.as_deref().map(|cidr| synth::subnet_blocks(cidr, 1)) {
+            Some(Err(message)) => Err(Trouble::usage(format!("--cidr: {message}"))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The addresses of the network that is made.
+    pub fn cidr(&self) -> Option<String> {
+        self.cidr.clone()
+    }
+
+    fn is_given(&self) -> bool {
+        self.private || !self.subnet.is_empty() || self.cidr.is_some()
+    }
+
     /// As the bootstrap takes it.
     pub fn network(&self) -> Network {
         match (self.private, self.subnet.is_empty()) {
@@ -91,6 +108,10 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let names = ProjectNames::of(&project).ok_or_else(local)?;
     if !args.bootstrap && args.kms.as_deref() == Some(synth::CREATE_KEY) {
         return Err(Trouble::usage("--kms create makes a key in the bootstrap").next("the ARN that the bootstrap puts out").into());
+    }
+    args.network.check()?;
+    if !args.bootstrap && args.network.is_given() {
+        return Err(Trouble::usage("the network is the bootstrap's").next("--bootstrap, or the same without the network").into());
     }
     let tags = tags(&args.tags)?;
     let (stacks, notes) = match args.bootstrap {
@@ -121,7 +142,7 @@ fn bootstrap(args: &Args, names: &Names, tags: BTreeMap<String, String>) -> Stac
     let usual = BootstrapOptions::new(names.clone());
     synth::bootstrap(&BootstrapOptions {
         network: args.network.network(),
-        vpc_cidr: args.network.cidr.clone(),
+        vpc_cidr: args.network.cidr(),
         kms: args.kms.clone(),
         tags,
         ..usual

@@ -21,7 +21,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         Ok(project) => {
             describe(&project, context.output)?;
             if !context.quiet {
-                project.notes.iter().for_each(|note| eprintln!("note: {}: {}", note.path, note.message));
+                project.notes.iter().for_each(tell);
             }
             Ok(Exit::Done)
         }
@@ -32,6 +32,13 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
             Ok(Exit::Usage)
         }
         Err(error) => Err(super::usage(error).into()),
+    }
+}
+
+fn tell(note: &Problem) {
+    eprintln!("note: {}: {}", escape(&note.path), escape(&note.message));
+    if let Some(fix) = &note.fix {
+        eprintln!("  try: {}", escape(fix));
     }
 }
 

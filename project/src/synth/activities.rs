@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::ProjectOptions;
 use super::batch::{JOB_QUEUE, Job};
 use super::boundary::intervals;
-use super::function::Schedule;
+use super::function::{Schedule, patience};
 use super::grants;
 use super::iam::{self, allow};
 use super::image;
@@ -103,7 +103,7 @@ fn add_job(parts: &mut Parts, names: &ProjectNames, project: &Project, activity:
     let target = object(json!({
         "Id": "job", "Arn": reference(JOB_QUEUE), "RoleArn": arn_of(SCHEDULE_ROLE),
         "BatchParameters": {"JobDefinition": reference(&id), "JobName": names.activity_definition(activity.name)},
-        "RetryPolicy": {"MaximumEventAgeInSeconds": 3600, "MaximumRetryAttempts": 20},
+        "RetryPolicy": patience(),
         "DeadLetterConfig": {"Arn": arn_of(super::dispatch::UNDELIVERED)},
     }));
     let properties = json!({

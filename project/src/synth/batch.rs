@@ -4,7 +4,7 @@
 //! nobody. Jobs of a user's image get what Clusterless gives them: the event in their arguments, the rest in
 //! `CLS_ARC_PROPS_JSON`.
 
-use manifests::{ArcSpec, Dataset, paths};
+use manifests::ArcSpec;
 use serde_json::{Map, Value, json};
 
 use super::ProjectOptions;
@@ -16,6 +16,7 @@ use super::names::{ProjectNames, logical};
 use super::part::{Group, Parts, arn_of, object, reference};
 use super::resources;
 use super::runtime::{self, Runtime};
+use super::user_image::{parameters, user_command, user_environment};
 use crate::file::Project;
 
 /// Logical id of the queue of jobs.
@@ -26,14 +27,14 @@ const EXECUTION: &str = "ExecutionRole";
 const JOB_LOGS: &str = "JobLogs";
 /// vCPUs that all jobs of a kind of capacity have together.
 const VCPUS_MAX: u32 = 256;
+/// Repositories that the role which starts containers names one by one; with more, their common beginning.
+const REPOSITORIES_MAX: usize = 50;
 /// The user that workers run as.
 const NOBODY: &str = "65532";
 /// The only folder that a worker can write to, and how much it holds.
 const SCRATCH: &str = "/tmp";
 /// GiB of scratch; Fargate takes 21 to 200.
 const SCRATCH_GIB: u32 = 40;
-/// What arguments name the event with.
-pub(crate) const EVENT_PREFIX: &str = "$.arcNotifyEvent.";
 /// The exit code of a run that another try may bring through (`EX_TEMPFAIL`).
 const EXIT_TRANSIENT: &str = "75";
 /// The exit code of a run that no try will bring through.
@@ -47,18 +48,19 @@ pub(crate) fn add_base(parts: &mut Parts, names: &ProjectNames, project: &Projec
         let id = format!("Compute{}", logical(kind));
         let (name, place) = (names.compute_environment(&compute.name, kind), &names.placement);
         let imported = |what: &str| json!({"Fn::Split": [",", {"Fn::ImportValue": place.export(what)}]});
-        let properties = json!({
+        let properties = object(json!({
             "ComputeEnvironmentName": name,
             "Type": "MANAGED",
             "State": "ENABLED",
             "ReplaceComputeEnvironment": false,
+            "ServiceRole": options.batch_service_role,
             "ComputeResources": {
                 "Type": if *kind == "spot" { "FARGATE_SPOT" } else { "FARGATE" },
                 "MaxvCpus": VCPUS_MAX,
                 "Subnets": imported("subnets"),
                 "SecurityGroupIds": imported("security-groups"),
             },
-        });
+        }));
         let arn = place.arn("batch", &format!("compute-environment/{name}"));
         parts.add(&id, "AWS::Batch::ComputeEnvironment", arn.clone(), arn, properties);
         order.push(json!({"Order": order.len() + 1, "ComputeEnvironment": reference(&id)}));
@@ -69,6 +71,9 @@ pub(crate) fn add_base(parts: &mut Parts, names: &ProjectNames, project: &Projec
     add_logs(parts, names, JOB_LOGS, names.job_logs(), options);
     let images = image::images(project, options);
     let mut repositories: Vec<String> = images.iter().map(|image| image.repository.clone()).filter(|name| !name.is_empty()).collect();
+    if repositories.len() > REPOSITORIES_MAX {
+        repositories = vec![format!("{}-*", names.image_repository(""))];
+    }
     repositories.push(names.placement.worker_repository());
     repositories.sort();
     repositories.dedup();
@@ -89,7 +94,6 @@ fn add_repository(parts: &mut Parts, names: &ProjectNames, image: &Image) {
     });
     let arn = names.placement.arn("ecr", &format!("repository/{}", image.repository));
     parts.add(&id, "AWS::ECR::Repository", image.repository.clone(), arn, properties).removed();
-    parts.output(&format!("Image{}", logical(&image.folder)), "Build this image and push it", image.uri.clone().into());
 }
 
 /// Variables of workers whose values are secret: keys that redaction hashes under.
@@ -228,40 +232,6 @@ fn own_command(arc: &ArcSpec) -> (Vec<String>, Map<String, Value>) {
     (command, parameters(arc, &["lot".to_owned()]))
 }
 
-/// Parameters need a value each, so that none is handed on as `Ref::lot`; whoever submits a job gives the lot.
-fn parameters(arc: &ArcSpec, named: &[String]) -> Map<String, Value> {
-    let mut all = Map::new();
-    all.insert("arc".to_owned(), arc.id.arc.clone().into());
-    all.extend(named.iter().map(|name| (name.clone(), "none".into())));
-    all
-}
-
-/// A field of the event as the parameter that carries it: `dataset.pathURI` is `dataset_path_uri`.
-pub(crate) fn parameter_of(field: &str) -> Option<&'static str> {
-    match field {
-        "lot" => Some("lot"),
-        "manifest" => Some("manifest"),
-        "dataset.name" => Some("dataset_name"),
-        "dataset.version" => Some("dataset_version"),
-        "dataset.pathURI" => Some("dataset_path_uri"),
-        _ => None,
-    }
-}
-
-fn user_command(arc: &ArcSpec) -> (Vec<String>, Map<String, Value>) {
-    let mut named = vec!["lot".to_owned()];
-    let words = arc.workload.get("command").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
-    let filled = |word: &str| match word.strip_prefix(EVENT_PREFIX).and_then(parameter_of) {
-        Some(parameter) => {
-            named.push(parameter.to_owned());
-            format!("Ref::{parameter}")
-        }
-        None => word.to_owned(),
-    };
-    let command = words.map(filled).collect();
-    (command, parameters(arc, &named))
-}
-
 fn own_environment(names: &ProjectNames, arc: &ArcSpec, options: &ProjectOptions) -> Vec<(String, String)> {
     let mut all = vec![("ARC_PROJECT".to_owned(), options.project_uri.clone())];
     if runtime::is_athena(arc) {
@@ -270,27 +240,4 @@ fn own_environment(names: &ProjectNames, arc: &ArcSpec, options: &ProjectOptions
         all.push(("ARC_ATHENA_RESULTS".to_owned(), names.athena_results(&arc.id.arc)));
     }
     all
-}
-
-/// The variables of a user's image: its own, and what Clusterless tells it.
-pub(crate) fn user_environment(names: &ProjectNames, arc: &ArcSpec) -> Vec<(String, String)> {
-    let own = arc.workload.get("environment").and_then(Value::as_object).into_iter().flatten();
-    let own = own.map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned()));
-    let template = |dataset: &Dataset| {
-        let path = paths::state_copy_template(&dataset.id());
-        json!(format!("s3://{}/{path}", names.placement.manifest_bucket()))
-    };
-    let sources: Vec<(&str, &Dataset)> = arc.sources.iter().map(|source| (source.role.as_str(), &source.dataset)).collect();
-    let sinks: Vec<(&str, &Dataset)> = arc.sinks.iter().map(|sink| (sink.role.as_str(), &sink.dataset)).collect();
-    let by_role = |all: &[(&str, &Dataset)], value: &dyn Fn(&Dataset) -> Value| -> Map<String, Value> {
-        all.iter().map(|(role, dataset)| ((*role).to_owned(), value(dataset))).collect()
-    };
-    let props = json!({
-        "sources": by_role(&sources, &|dataset| json!(dataset)),
-        "sinks": by_role(&sinks, &|dataset| json!(dataset)),
-        "sourceManifestPaths": by_role(&sources, &template),
-        "sinkManifestTemplates": by_role(&sinks, &template),
-        "workloadProps": arc.workload.get("workloadProps").filter(|props| !props.is_null()).cloned().unwrap_or_else(|| json!({})),
-    });
-    own.chain([("CLS_ARC_PROPS_JSON".to_owned(), props.to_string())]).collect()
 }

@@ -25,7 +25,7 @@ pub struct BootstrapOptions {
     pub placement: Names,
     /// The network of jobs.
     pub network: Network,
-    /// The addresses of a network that is made; `10.64.0.0/16` where not given.
+    /// The addresses of a network that is made, such as [`super::subnet_blocks`] takes; `10.64.0.0/16` where not given.
     pub vpc_cidr: Option<String>,
     /// The key that the stores are encrypted with: its ARN, or [`CREATE_KEY`]; S3's own where not given.
     pub kms: Option<String>,

@@ -54,19 +54,25 @@ pub(crate) fn add_queues(parts: &mut Parts, names: &ProjectNames, project: &Proj
         // What Lambda asks of a queue that invokes a function.
         EventArrival::Infrequent => runtime.minutes * 60 * 6,
     };
-    let dead_id = format!("Boundary{}DeadLetters", logical(&boundary.name));
-    Queue { name: names.dead_letters(&boundary.name), ..Queue::default() }.add(parts, names, &dead_id, options);
-    let arrival = Arrival::of(project, boundary);
     let place = &names.placement;
-    let sender = match arrival {
-        Arrival::EventBridge { .. } => Sender {
-            service: "events.amazonaws.com",
-            sources: vec![place.arn("events", &format!("rule/{}", arrival_rule(names, boundary)))],
-        },
-        Arrival::Notification => Sender { service: "s3.amazonaws.com", sources: vec![place.s3_arn(arrival_bucket(boundary))] },
+    let (service, source, is_bridged) = match Arrival::of(project, boundary) {
+        Arrival::EventBridge { .. } => {
+            ("events.amazonaws.com", place.arn("events", &format!("rule/{}", arrival_rule(names, boundary))), true)
+        }
+        Arrival::Notification => ("s3.amazonaws.com", place.s3_arn(arrival_bucket(boundary)), false),
     };
-    let queue = Queue { name: names.queue(&boundary.name), visibility_seconds, dead_letters: dead_id, senders: vec![sender] };
+    let senders = vec![Sender { service, sources: vec![source] }];
+    // EventBridge puts what it cannot deliver straight to the dead letters, from where it can be sent on.
+    let dead_senders = if is_bridged { senders.clone() } else { Vec::new() };
+    let dead_letters = dead_letters_id(&boundary.name);
+    let dead = Queue { name: names.dead_letters(&boundary.name), senders: dead_senders, ..Queue::default() };
+    dead.add(parts, names, &dead_letters, options);
+    let queue = Queue { name: names.queue(&boundary.name), visibility_seconds, dead_letters, senders };
     queue.add(parts, names, &id, options);
+}
+
+fn dead_letters_id(boundary: &str) -> String {
+    format!("Boundary{}DeadLetters", logical(boundary))
 }
 
 fn arrival_rule(names: &ProjectNames, boundary: &BoundarySpec) -> String {
@@ -144,7 +150,7 @@ fn add_arrival_rule(parts: &mut Parts, names: &ProjectNames, boundary: &Boundary
         "Description": format!("Arrivals of boundary {}", boundary.name),
         "EventPattern": {"source": ["aws.s3"], "detail-type": ["Object Created"], "detail": detail},
         "State": "ENABLED",
-        "Targets": [super::function::target("queue", arn_of(queue), Value::Null)],
+        "Targets": [super::function::target("queue", arn_of(queue), Value::Null, &dead_letters_id(&boundary.name))],
     });
     parts.add(&format!("{id}Arrivals"), "AWS::Events::Rule", name, arn, properties);
 }

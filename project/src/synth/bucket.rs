@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::iam::{self, tls_only};
 use super::names::Names;
-use super::part::{Parts, object, reference};
+use super::part::{Parts, object};
 
 /// Days after which an upload that nobody finished is taken away.
 const ABORT_DAYS: u32 = 7;
@@ -52,8 +52,9 @@ impl Bucket {
         parts.add(id, "AWS::S3::Bucket", self.name.clone(), arn.clone(), properties).kept(self.is_kept).after(self.after);
         let mut statements = vec![tls_only("s3:*", vec![arn.clone().into(), format!("{arn}/*").into()])];
         statements.extend(self.statements);
-        let policy = json!({"Bucket": reference(id), "PolicyDocument": iam::document(statements)});
-        parts.leaf(&format!("{id}Policy"), "AWS::S3::BucketPolicy", policy).kept(self.is_kept);
+        // By name: a bucket that outlived its stack is taken in again together with its policy, and that is found by name.
+        let policy = json!({"Bucket": self.name, "PolicyDocument": iam::document(statements)});
+        parts.leaf(&format!("{id}Policy"), "AWS::S3::BucketPolicy", policy).kept(self.is_kept).after([id.to_owned()]);
     }
 }
 

@@ -118,7 +118,7 @@ fn add_availability(parts: &mut Parts, names: &ProjectNames, number: usize, ids:
         "EventBusName": bus,
         "EventPattern": {"source": [EVENT_SOURCE], "detail-type": [EVENT_DETAIL_TYPE], "detail": {"datasetId": ids}},
         "State": "ENABLED",
-        "Targets": [target("function", arn_of(DISPATCH), Value::Null)],
+        "Targets": [target("function", arn_of(DISPATCH), Value::Null, UNDELIVERED)],
     });
     let id = format!("DispatchLots{number}");
     parts.add(&id, "AWS::Events::Rule", name, arn, properties);
@@ -134,7 +134,7 @@ fn add_jobs(parts: &mut Parts, names: &ProjectNames) {
         "Description": "Jobs that start and end",
         "EventPattern": {"source": ["aws.batch"], "detail-type": ["Batch Job State Change"], "detail": detail},
         "State": "ENABLED",
-        "Targets": [target("function", arn_of(DISPATCH), Value::Null)],
+        "Targets": [target("function", arn_of(DISPATCH), Value::Null, UNDELIVERED)],
     });
     parts.add("DispatchJobs", "AWS::Events::Rule", name, arn, properties);
     add_permission(parts, "DispatchJobs", DISPATCH);

@@ -8,14 +8,16 @@ use super::names::ProjectNames;
 use super::part::{Parts, arn_of, object, reference};
 use super::runtime::Architecture;
 
+/// The longest description of a function; names are ASCII.
+const DESCRIPTION_MAX: usize = 256;
 /// Tries that Lambda makes by itself after an event has failed.
 const RETRIES: u32 = 2;
 /// Seconds that an event may wait for a function that is busy.
 const EVENT_SECONDS_MAX: u32 = 3600;
-/// Seconds that EventBridge goes on trying to deliver.
-const DELIVERY_SECONDS_MAX: u32 = 3600;
-/// Times that EventBridge tries to deliver.
-const DELIVERY_TRIES: u32 = 20;
+/// Seconds that EventBridge goes on trying to deliver: the longest that it has.
+const DELIVERY_SECONDS_MAX: u32 = 24 * 3600;
+/// Times that EventBridge tries to deliver: the most that it has.
+const DELIVERY_TRIES: u32 = 185;
 
 /// A function to be made.
 #[derive(Clone, Debug)]
@@ -52,7 +54,7 @@ impl Function {
         let variables: Map<String, Value> = self.environment.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         let properties = object(json!({
             "FunctionName": self.name,
-            "Description": self.description,
+            "Description": self.description.chars().take(DESCRIPTION_MAX).collect::<String>(),
             "Runtime": "provided.al2023",
             "Handler": "bootstrap",
             "Architectures": [self.architecture.lambda()],
@@ -63,7 +65,8 @@ impl Function {
             "ReservedConcurrentExecutions": self.concurrency,
             "Environment": {"Variables": variables},
             "KmsKeyArn": options.kms_key,
-            "LoggingConfig": {"LogFormat": "JSON", "LogGroup": reference(&logs)},
+            // Text is handed on as it is written: lines that are metrics stay metrics.
+            "LoggingConfig": {"LogFormat": "Text", "LogGroup": reference(&logs)},
         }));
         let arn = place.arn("lambda", &format!("function:{}", self.name));
         parts.add(id, "AWS::Lambda::Function", self.name, arn, properties);
@@ -88,15 +91,20 @@ pub(crate) fn add_logs(parts: &mut Parts, names: &ProjectNames, id: &str, name: 
     parts.add(id, "AWS::Logs::LogGroup", name, arn, properties).removed();
 }
 
-/// A target of a rule: tried for an hour, then kept among the undelivered. `input` is what it gets; null for the event.
-pub(crate) fn target(id: &str, arn: Value, input: Value) -> Value {
+/// A target of a rule: tried for a day, then kept in the queue `dead_letters`. `input` is what it gets; null for the event.
+pub(crate) fn target(id: &str, arn: Value, input: Value, dead_letters: &str) -> Value {
     object(json!({
         "Id": id,
         "Arn": arn,
         "Input": if input.is_null() { Value::Null } else { input.to_string().into() },
-        "RetryPolicy": {"MaximumEventAgeInSeconds": DELIVERY_SECONDS_MAX, "MaximumRetryAttempts": DELIVERY_TRIES},
-        "DeadLetterConfig": {"Arn": arn_of(super::dispatch::UNDELIVERED)},
+        "RetryPolicy": patience(),
+        "DeadLetterConfig": {"Arn": arn_of(dead_letters)},
     }))
+}
+
+/// How long EventBridge goes on trying.
+pub(crate) fn patience() -> Value {
+    json!({"MaximumEventAgeInSeconds": DELIVERY_SECONDS_MAX, "MaximumRetryAttempts": DELIVERY_TRIES})
 }
 
 /// A rule that calls a function by the clock.
@@ -122,7 +130,7 @@ impl Schedule {
             "Description": self.description,
             "ScheduleExpression": self.expression,
             "State": if self.is_enabled { "ENABLED" } else { "DISABLED" },
-            "Targets": [target("function", arn_of(function), self.input)],
+            "Targets": [target("function", arn_of(function), self.input, super::dispatch::UNDELIVERED)],
         });
         let arn = names.placement.arn("events", &format!("rule/{}", self.rule));
         parts.add(id, "AWS::Events::Rule", self.rule, arn, properties);

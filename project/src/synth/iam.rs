@@ -52,8 +52,16 @@ impl Area {
 
     /// The ARN of the keys below, or of those of them that end so.
     pub fn keys(&self, names: &Names, rest: &str) -> Value {
-        names.s3_arn(&format!("{}/{}{rest}", self.bucket, self.prefix)).into()
+        names.s3_arn(&format!("{}/{}{rest}", self.bucket, literal(&self.prefix))).into()
     }
+}
+
+/// Text that policies take as it is: what is a pattern or a variable to them may be part of a key.
+fn literal(text: &str) -> String {
+    text.chars().fold(String::new(), |text, letter| match letter {
+        '*' | '?' | '$' => text + "${" + &letter.to_string() + "}",
+        letter => text + &letter.to_string(),
+    })
 }
 
 /// A statement that allows.
@@ -93,8 +101,11 @@ pub(crate) fn listing(names: &Names, areas: &[Area]) -> Vec<Value> {
         if prefixes.contains(&"") {
             return allow(&["s3:ListBucket"], resources);
         }
-        let patterns: Vec<String> =
-            prefixes.iter().flat_map(|prefix| [format!("{prefix}*"), prefix.trim_end_matches('/').to_owned()]).collect();
+        let patterns: Vec<String> = prefixes
+            .iter()
+            .map(|prefix| literal(prefix))
+            .flat_map(|prefix| [format!("{prefix}*"), prefix.trim_end_matches('/').to_owned()])
+            .collect();
         allow_if(&["s3:ListBucket"], resources, json!({"StringLikeIfExists": {"s3:prefix": patterns}}))
     };
     buckets.into_iter().map(statement).collect()
@@ -108,7 +119,7 @@ pub(crate) fn with_key(kms_key: Option<&str>) -> Option<Value> {
 /// Publishing of availability events on the bus of the placement.
 pub(crate) fn publishing(names: &Names) -> Value {
     let bus = names.arn("events", &format!("event-bus/{}", names.event_bus()));
-    allow_if(&["events:PutEvents"], vec![bus.into()], json!({"StringEquals": {"events:source": manifests::EVENT_SOURCE}}))
+    allow(&["events:PutEvents"], vec![bus.into()])
 }
 
 /// Writing to a log group that is there already.
@@ -142,4 +153,18 @@ pub(crate) fn role<'a>(parts: &'a mut Parts, names: &Names, id: &str, name: Stri
     }
     let arn = names.role_arn(&name);
     parts.add(id, "AWS::IAM::Role", name, arn, properties)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_key_widens_a_policy() {
+        let names = Names { stage: String::new(), account: "123456789012".into(), region: "us-east-2".into() };
+        let area = Area::of_uri("s3://bucket/a*/${aws:username}?/").unwrap();
+        assert_eq!(area.keys(&names, "*"), "arn:aws:s3:::bucket/a${*}/${$}{aws:username}${?}/*");
+        let listed = listing(&names, &[area]);
+        assert_eq!(listed[0]["Condition"]["StringLikeIfExists"]["s3:prefix"][0], "a${*}/${$}{aws:username}${?}/*");
+    }
 }

@@ -7,7 +7,7 @@
 //! | `part`, `split` | templates out of parts |
 //! | `iam`, `grants` | policies, and which function gets which |
 //! | `boundary`, `arrival`, `queue`, `function` | where objects enter |
-//! | `dispatch`, `batch`, `image`, `activities` | what runs |
+//! | `dispatch`, `batch`, `user_image`, `image`, `activities` | what runs |
 //! | `resources`, `bucket`, `tables` | what the file declares, and tables of what it produces |
 //! | `alarms`, `cost` | what is watched, and what costs money with no traffic |
 //! | `bootstrap`, `network` | what all projects of a placement share |
@@ -39,6 +39,7 @@ mod split;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod user_image;
 #[cfg(test)]
 mod walk_tests;
 
@@ -53,7 +54,6 @@ use crate::file::{Problem, Project};
 use crate::verify::nearest;
 pub use alarms::{FAILED_RUNS, MANIFESTS_COMMITTED, NAMESPACE};
 pub(crate) use arrival::{Arrival, declared_bucket};
-pub(crate) use batch::{EVENT_PREFIX, parameter_of, user_environment};
 pub use bootstrap::{BootstrapOptions, CREATE_KEY, bootstrap};
 pub(crate) use boundary::{arrival_bucket, arrival_prefix};
 pub use cost::{CostLine, PRICES_AS_OF, PRICES_SOURCE, cost_at_rest};
@@ -62,12 +62,13 @@ pub(crate) use grants::glue_table;
 pub use image::{Image, image, images};
 pub(crate) use names::logical;
 pub use names::{Names, ProjectNames};
-pub use network::Network;
+pub use network::{Network, subnet_blocks};
 pub use notes::notes;
 use part::{Group, Parts};
 pub(crate) use resources::{COMPUTE, DATA_FORMATS};
 pub use runtime::Architecture;
 pub use split::{RESOURCES_MAX, TEMPLATE_BYTES_MAX};
+pub(crate) use user_image::{EVENT_PREFIX, parameter_of, user_environment};
 
 /// Days that logs are kept where nothing else is said.
 pub const LOG_RETENTION_DAYS_DEFAULT: u32 = 30;
@@ -115,6 +116,9 @@ pub struct ProjectOptions {
     pub project_uri: String,
     /// The key that everything is encrypted with, an ARN; AWS's own keys where not given.
     pub kms_key: Option<String>,
+    /// The role that Batch works with, an ARN; where not given its own service-linked role, which AWS makes when it is first
+    /// needed. Some doubles of AWS want one.
+    pub batch_service_role: Option<String>,
     /// Tags for everything that takes tags.
     pub tags: BTreeMap<String, String>,
     /// Days that logs are kept; 0 is [`LOG_RETENTION_DAYS_DEFAULT`].
@@ -128,7 +132,7 @@ impl ProjectOptions {
     /// them, hashes are left out.
     pub fn preview(names: &ProjectNames) -> ProjectOptions {
         let bucket = names.placement.artifact_bucket();
-        let folder = format!("deployments/{}", names.prefix);
+        let folder = names.deployment_folder();
         ProjectOptions {
             deployment_uri: format!("s3://{bucket}/{folder}/deployment.json"),
             project_uri: format!("s3://{bucket}/{folder}/project.json"),
@@ -179,7 +183,8 @@ pub fn function_architectures(project: &Project) -> BTreeSet<Architecture> {
 fn add(parts: &mut Parts, names: &ProjectNames, project: &Project, options: &ProjectOptions) -> Vec<Problem> {
     let boundaries: Vec<&BoundarySpec> = project.boundaries.iter().collect();
     if options.only_resource.is_some() {
-        resources::add(parts, names, project, &boundaries, options);
+        // The queues that boundaries give a bucket are not here.
+        resources::add(parts, names, project, &[], options);
         return Vec::new();
     }
     let arcs = deployed_arcs(project, options);
@@ -233,19 +238,38 @@ fn unknown_names(project: &Project, options: &ProjectOptions) -> Vec<Problem> {
     let excluded = excluded.map(|name| unknown("--exclude-arc", "arc", name, &arcs));
     let only = options.only_resource.iter().filter(|name| !resources.contains(&name.as_str()));
     let only = only.map(|name| unknown("--only-resource", "resource", name, &resources));
-    excluded.chain(only).collect()
+    let made_with_jobs = project.resources.iter().filter(|resource| {
+        resource["type"] == "aws:core:computeEnvironment" && options.only_resource.as_deref().is_some_and(|only| resource["name"] == only)
+    });
+    let made_with_jobs = made_with_jobs.map(|_| Problem {
+        path: "--only-resource".to_owned(),
+        message: "compute environments are made with the arcs that run in them".to_owned(),
+        fix: None,
+    });
+    excluded.chain(only).chain(made_with_jobs).collect()
 }
 
 /// The template that is deployed with the resources of `only` put in or replaced: what `--only-resource` deploys, so that
-/// everything else stays as it is.
+/// everything else stays as it is. A bucket goes on notifying the queues that it notifies.
 pub fn overlay(deployed: &Value, only: &Value) -> Value {
     let mut template = deployed.clone();
-    for section in ["Resources", "Outputs"] {
-        let Some(more) = only[section].as_object() else { continue };
-        match template.get_mut(section).and_then(Value::as_object_mut) {
-            Some(own) => own.extend(more.clone()),
-            None => template[section] = only[section].clone(),
+    for (id, resource) in only["Resources"].as_object().into_iter().flatten() {
+        let (before, mut after) = (&deployed["Resources"][id], resource.clone());
+        for pointer in ["/Properties/NotificationConfiguration", "/DependsOn"] {
+            let is_bucket = resource["Type"] == "AWS::S3::Bucket";
+            if let Some(value) = before.pointer(pointer).filter(|_| is_bucket) {
+                put(&mut after, pointer, value.clone());
+            }
         }
+        put(&mut template, &format!("/Resources/{id}"), after);
     }
     template
+}
+
+/// Puts a value at a pointer whose parent is an object.
+fn put(value: &mut Value, pointer: &str, new: Value) {
+    let Some((parent, key)) = pointer.rsplit_once('/') else { return };
+    if let Some(parent) = value.pointer_mut(parent).and_then(Value::as_object_mut) {
+        parent.insert(key.to_owned(), new);
+    }
 }

@@ -181,6 +181,12 @@ impl ProjectNames {
         fit(&name, STACK_BYTES_MAX)
     }
 
+    /// Where documents that functions and workers read lie in the artifact bucket. Roles may read this folder, so documents
+    /// that are named by their content go directly into it: `deployments/test-lake-1/{sha256}.json`.
+    pub fn deployment_folder(&self) -> String {
+        format!("deployments/{}", self.prefix)
+    }
+
     /// The function of a boundary.
     pub fn boundary_function(&self, boundary: &str) -> String {
         self.named(&format!("boundary-{boundary}"), NAME_BYTES_MAX)

@@ -3,6 +3,9 @@
 //! Nothing can be connected to from outside in any of the three. Public subnets cost nothing: there is no NAT gateway, a
 //! job has an address of its own while it runs, and what it reads and writes goes through the gateway endpoint of S3.
 
+use std::net::Ipv4Addr;
+use std::ops::RangeInclusive;
+
 use serde_json::{Value, json};
 
 use super::names::Names;
@@ -14,6 +17,8 @@ pub const CIDR_DEFAULT: &str = "10.64.0.0/16";
 const TWO_ZONES: [&str; 1] = ["us-west-1"];
 /// Bits of a subnet's addresses: 4,096 of them.
 const SUBNET_BITS: u32 = 12;
+/// Bits that a network has in common: VPCs have 16 or more, and three subnets have to find room.
+const NETWORK_BITS: RangeInclusive<u32> = 16..=18;
 /// Services that jobs in private subnets speak to, beside S3. Functions are not in the network and need none.
 pub(crate) const INTERFACES: [&str; 7] = ["ecr.api", "ecr.dkr", "logs", "events", "glue", "athena", "ssm"];
 
@@ -62,7 +67,7 @@ pub(crate) fn add(parts: &mut Parts, names: &Names, network: &Network, cidr: &st
     let vpc = json!({"CidrBlock": cidr, "EnableDnsSupport": true, "EnableDnsHostnames": true, "Tags": named("vpc")});
     parts.leaf("Vpc", "AWS::EC2::VPC", vpc);
     parts.leaf("Routes", "AWS::EC2::RouteTable", json!({"VpcId": reference("Vpc"), "Tags": named("routes")}));
-    let subnets = add_subnets(parts, zones, &named);
+    let subnets = add_subnets(parts, zones, cidr, &named);
 
     let group = json!({
         "GroupDescription": "Jobs of Arclake: no way in, all ways out", "VpcId": reference("Vpc"), "SecurityGroupIngress": [],
@@ -85,13 +90,34 @@ pub(crate) fn add(parts: &mut Parts, names: &Names, network: &Network, cidr: &st
     }
 }
 
-fn add_subnets(parts: &mut Parts, zones: usize, named: &dyn Fn(&str) -> Value) -> Vec<String> {
+/// The addresses of `zones` subnets, from the beginning of a network such as `10.64.0.0/16` on. Fails with what is wrong.
+pub fn subnet_blocks(cidr: &str, zones: u32) -> Result<Vec<String>, String> {
+    let wrong = || format!("`{cidr}` is no network: use one such as {CIDR_DEFAULT}");
+    let (address, bits) = cidr.split_once('/').ok_or_else(wrong)?;
+    let address: u32 = address.parse::<Ipv4Addr>().map_err(|_| wrong())?.into();
+    let bits: u32 = bits.parse().ok().filter(|bits| NETWORK_BITS.contains(bits)).ok_or_else(|| {
+        format!(
+            "`{cidr}` must have from {} to {} bits: VPCs are no larger, and its subnets have {} each",
+            NETWORK_BITS.start(),
+            NETWORK_BITS.end(),
+            32 - SUBNET_BITS
+        )
+    })?;
+    if address & (u32::MAX >> bits) != 0 {
+        return Err(format!("`{cidr}` has an address inside the network, and not its first"));
+    }
+    Ok((0..zones).map(|zone| format!("{}/{}", Ipv4Addr::from(address + (zone << SUBNET_BITS)), 32 - SUBNET_BITS)).collect())
+}
+
+fn add_subnets(parts: &mut Parts, zones: usize, cidr: &str, named: &dyn Fn(&str) -> Value) -> Vec<String> {
+    let blocks = u32::try_from(zones).map_err(|error| error.to_string()).and_then(|zones| subnet_blocks(cidr, zones));
+    let blocks = blocks.unwrap_or_default();
     let subnets: Vec<String> = (1..=zones).map(|zone| format!("Subnet{zone}")).collect();
     for (at, id) in subnets.iter().enumerate() {
         let subnet = json!({
             "VpcId": reference("Vpc"),
             "AvailabilityZone": {"Fn::Select": [at, {"Fn::GetAZs": ""}]},
-            "CidrBlock": {"Fn::Select": [at, {"Fn::Cidr": [{"Fn::GetAtt": ["Vpc", "CidrBlock"]}, zones, SUBNET_BITS]}]},
+            "CidrBlock": blocks.get(at),
             "MapPublicIpOnLaunch": false,
             "Tags": named(&format!("subnet-{}", at + 1)),
         });
@@ -167,4 +193,25 @@ pub(crate) fn add_key(parts: &mut Parts, names: &Names, id: &str) {
 /// An output that project stacks import.
 pub(crate) fn exported(names: &Names, what: &str, value: Value) -> Value {
     json!({"Value": value, "Export": names.export(what)})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::expect;
+
+    #[test]
+    fn subnets_of_networks() {
+        let said = ["10.64.0.0/16", "172.16.64.0/18", "10.0.0.0/8", "10.0.0.1/16", "10.0.0.0", "ten/16", "10.0.0.0/99"]
+            .map(|cidr| format!("{:?}", subnet_blocks(cidr, 3)));
+        expect![[r#"
+            Ok(["10.64.0.0/20", "10.64.16.0/20", "10.64.32.0/20"])
+            Ok(["172.16.64.0/20", "172.16.80.0/20", "172.16.96.0/20"])
+            Err("`10.0.0.0/8` must have from 16 to 18 bits: VPCs are no larger, and its subnets have 20 each")
+            Err("`10.0.0.1/16` has an address inside the network, and not its first")
+            Err("`10.0.0.0` is no network: use one such as 10.64.0.0/16")
+            Err("`ten/16` is no network: use one such as 10.64.0.0/16")
+            Err("`10.0.0.0/99` must have from 16 to 18 bits: VPCs are no larger, and its subnets have 20 each")"#]]
+        .assert_eq(&said.join("\n"));
+    }
 }

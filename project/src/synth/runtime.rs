@@ -144,7 +144,10 @@ pub(crate) fn boundary_entry<'a>(project: &'a Project, boundary: &str) -> Option
 
 /// What an arc's jobs run with.
 pub(crate) fn of_arc(project: &Project, arc: &ArcSpec) -> Runtime {
-    of_props(arc_entry(project, &arc.id.arc).and_then(arc_props))
+    let runtime = of_props(arc_entry(project, &arc.id.arc).and_then(arc_props));
+    // `exec` has a time of its own.
+    let minutes = arc.workload.get("timeoutMin").and_then(Value::as_f64).map(|minutes| minutes.ceil().max(1.0) as u64);
+    Runtime { minutes: minutes.unwrap_or(runtime.minutes), ..runtime }
 }
 
 /// Where an arc's entry says what it runs with: ours beside the workload, Clusterless's inside.

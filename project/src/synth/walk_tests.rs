@@ -60,7 +60,7 @@ fn manifest(dataset: &str, file: &str) -> String {
     format!("arn:aws:s3:::test-clusterless-manifest-123456789012-us-east-2/{}/{LOT}/{file}", paths::dataset_dir(&id))
 }
 
-/// For each dataset what a role may do: r(ead), w(rite), l(ist) manifests; R(ead), W(rite), D(elete) data.
+/// For each dataset what a role may do: `r` read, `w` write, `l` list its manifests; `R` read, `W` write, `D` remove its data.
 fn reach(role: &Role, project: &Project) -> String {
     let mut text = String::new();
     for produced in project.produced() {

@@ -5,14 +5,14 @@
 use std::collections::BTreeMap;
 
 use boundary::{BoundarySpec, EventArrival};
-use manifests::{ArcSpec, MAIN_ROLE};
+use manifests::ArcSpec;
 use serde_json::Value;
 
 use super::arc::DraftArc;
 use super::fields::Problems;
-use super::{aws_jobs, schedule};
+use super::{aws_jobs, aws_names, schedule};
 use crate::file::{Placement, Problem};
-use crate::synth::{self, Arrival, Names, ProjectNames, logical};
+use crate::synth::{self, Arrival, Names, ProjectNames};
 
 /// The longest name of a bucket, in bytes.
 const BUCKET_BYTES_MAX: usize = 63;
@@ -60,7 +60,7 @@ pub fn check(deployment: &Deployment<'_>, problems: &Problems) {
     check_resources(deployment, problems);
     check_boundaries(deployment, problems);
     check_notifications(deployment, problems);
-    check_alike(deployment, problems);
+    aws_names::check(deployment, problems);
     aws_jobs::check(deployment, problems);
     schedule::check(deployment, problems);
 }
@@ -91,9 +91,15 @@ pub fn notes(deployment: &Deployment<'_>) -> Vec<Problem> {
 
 fn check_placement(names: &Names, problems: &Problems) {
     let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    if !names.stage.bytes().all(is_plain) {
-        let fix = Some(format!("use `{}`", synth::names::clean(&names.stage).to_lowercase().replace('_', "-")));
-        problems.add_fix("placement.stage", "becomes part of bucket names: use lower-case letters, digits and `-`", fix);
+    let is_joined = !names.stage.starts_with('-') && !names.stage.ends_with('-') && !names.stage.contains("--");
+    if !names.stage.bytes().all(is_plain) || !is_joined {
+        let words = names.stage.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+        let fix = Some(format!("use `{}`", words.collect::<Vec<_>>().join("-").to_lowercase()));
+        problems.add_fix(
+            "placement.stage",
+            "becomes part of bucket names: use lower-case letters and digits, with single `-` between",
+            fix,
+        );
     }
     if let Some(bucket) = names.store_buckets().into_iter().find(|bucket| bucket.len() > BUCKET_BYTES_MAX) {
         let more = bucket.len() - BUCKET_BYTES_MAX;
@@ -222,6 +228,10 @@ fn check_notifications(deployment: &Deployment<'_>, problems: &Problems) {
     let notified: Vec<_> = deployment.boundaries.iter().filter(|(_, boundary)| is_notified(boundary)).collect();
     for (at, (path, boundary)) in notified.iter().enumerate() {
         let (bucket, prefix) = (synth::arrival_bucket(boundary), synth::arrival_prefix(boundary));
+        if let Some(letter) = prefix.chars().find(|letter| !letter.is_ascii_alphanumeric() && !"/!-_.*'()=".contains(*letter)) {
+            let message = format!("has `{letter}`, which S3 does not take in what a notification is for");
+            problems.add_fix(format!("{path}.dataset.pathURI"), message, Some(format!("set `enableEventBridge: true` on bucket {bucket}")));
+        }
         let is_same = |other: &BoundarySpec| {
             let theirs = synth::arrival_prefix(other);
             synth::arrival_bucket(other) == bucket && (theirs.starts_with(prefix) || prefix.starts_with(theirs))
@@ -233,54 +243,5 @@ fn check_notifications(deployment: &Deployment<'_>, problems: &Problems) {
             EventArrival::Infrequent => "set `infrequent.enableEventBridge: true` on one of them".to_owned(),
         };
         problems.add_fix(format!("{path}.dataset.pathURI"), message, Some(fix));
-    }
-}
-
-/// Names that AWS does not tell apart: those of roles have no case, ids in templates have letters and digits alone.
-fn check_alike(deployment: &Deployment<'_>, problems: &Problems) {
-    for list in ["resources", "boundaries", "arcs", "activities"] {
-        let mut known: BTreeMap<String, (&str, String)> = BTreeMap::new();
-        for (path, entry) in deployment.list(list).filter(|(_, entry)| entry["exclude"] != true) {
-            let Some(name) = entry["name"].as_str() else { continue };
-            match known.get(&logical(name).to_lowercase()) {
-                // The very same name is reported by itself.
-                Some((first, at)) if *first != name => {
-                    let message = format!("`{name}` and `{first}` ({at}) would be one name on AWS");
-                    problems.add_fix(format!("{path}.name"), message, Some("let them differ in more than case and punctuation".to_owned()));
-                }
-                Some(_) => {}
-                None => drop(known.insert(logical(name).to_lowercase(), (name, path))),
-            }
-        }
-    }
-    check_queues(deployment, problems);
-    check_tables(deployment, problems);
-}
-
-fn check_queues(deployment: &Deployment<'_>, problems: &Problems) {
-    let names = &deployment.names;
-    for (path, boundary) in deployment.boundaries {
-        let own = names.queue(&boundary.name);
-        let is_taken = own == names.undelivered() || deployment.boundaries.iter().any(|(_, other)| names.dead_letters(&other.name) == own);
-        if is_taken {
-            problems.add(format!("{path}.name"), format!("makes a queue `{own}`, which is the name of a queue of dead letters"));
-        }
-    }
-}
-
-fn check_tables(deployment: &Deployment<'_>, problems: &Problems) {
-    let mut known: BTreeMap<String, String> = BTreeMap::new();
-    for arc in deployment.arcs.iter().filter(|arc| matches!(arc.kind.as_str(), "convert" | "query")) {
-        let draft = deployment.drafts.iter().find(|draft| draft.name == arc.id.arc);
-        let main = arc.sinks.iter().find(|sink| sink.role == MAIN_ROLE);
-        let Some((draft, sink)) = draft.zip(main) else { continue };
-        let table = deployment.names.table(&sink.dataset.id());
-        match known.get(&table) {
-            Some(first) => {
-                let message = format!("makes a table `{table}`, as {first} does");
-                problems.add_fix(format!("{}.sinks.main.name", draft.path), message, Some("give the dataset another name".to_owned()));
-            }
-            None => drop(known.insert(table, sink.dataset.id().to_string())),
-        }
     }
 }

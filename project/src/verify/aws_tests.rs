@@ -57,7 +57,7 @@ fn names_that_services_refuse() {
             ]);
         },
         expect![[r#"
-            placement.stage: becomes part of bucket names: use lower-case letters, digits and `-` [use `test-stage`]
+            placement.stage: becomes part of bucket names: use lower-case letters and digits, with single `-` between [use `test-stage`]
             placement.region: `useast2` is no region: use one such as us-east-2
             resources[0].bucketName: `Lake` is no bucket name: 3 to 63 lower-case letters, digits, `-` and `.`, a letter or digit at both ends
             resources[1].bucketName: `10.0.0.1` is no bucket name: 3 to 63 lower-case letters, digits, `-` and `.`, a letter or digit at both ends
@@ -98,6 +98,13 @@ fn two_queues_for_one_object() {
         },
         expect![[""]],
     );
+}
+
+#[test]
+fn prefixes_that_notifications_cannot_have() {
+    check(|file| file["boundaries"][0]["dataset"]["pathURI"] = "s3://lake-data/my logs/".into(), expect![[r#"
+        boundaries[0].dataset.pathURI: has ` `, which S3 does not take in what a notification is for [set `enableEventBridge: true` on bucket lake-data]
+    "#]]);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod arc;
 mod aws;
 mod aws_jobs;
+mod aws_names;
 #[cfg(test)]
 mod aws_tests;
 mod boundary_file;

@@ -7,3 +7,4 @@ mod readers;
 mod schema;
 mod shaping;
 mod simulator;
+mod synth;

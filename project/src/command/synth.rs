@@ -123,7 +123,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         summarise(&stacks, &notes);
     }
     match &args.out {
-        Some(folder) => write_files(folder, &chosen)?,
+        Some(folder) => write_files(folder, &chosen, context.quiet)?,
         None => write_one(&chosen)?,
     }
     Ok(Exit::Done)
@@ -194,13 +194,15 @@ fn write_one(stacks: &[&Stack]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn write_files(folder: &Path, stacks: &[&Stack]) -> anyhow::Result<()> {
+fn write_files(folder: &Path, stacks: &[&Stack], is_quiet: bool) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     for stack in stacks {
         let path = folder.join(format!("{}.template.json", stack.name));
         let text = serde_json::to_string_pretty(&stack.template)? + "\n";
         std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-        eprintln!("wrote {}", path.display());
+        if !is_quiet {
+            eprintln!("wrote {}", path.display());
+        }
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use crate::file::Problem;
 
 /// Resources of a template; CloudFormation takes 500.
 pub const RESOURCES_MAX: usize = 450;
-/// Bytes of a template; CloudFormation takes 1 MB from a bucket.
+/// Bytes of a template as it is written for people, with indents; CloudFormation takes 1 MB from a bucket.
 pub const TEMPLATE_BYTES_MAX: usize = 900_000;
 /// Numbers of stacks that the boundaries, and the arcs, are tried in.
 const SHARES: [u64; 4] = [1, 4, 16, 64];
@@ -78,7 +78,7 @@ fn shared<'a>(members: &[&'a Part], name: fn(&Group) -> Option<&str>, count: u64
 
 fn is_fitting(template: &Value) -> bool {
     let resources = template["Resources"].as_object().map_or(0, Map::len);
-    resources <= RESOURCES_MAX && template.to_string().len() <= TEMPLATE_BYTES_MAX
+    resources <= RESOURCES_MAX && serde_json::to_string_pretty(template).is_ok_and(|text| text.len() <= TEMPLATE_BYTES_MAX)
 }
 
 fn by_id(parts: &[Part]) -> BTreeMap<&str, &Part> {

@@ -102,9 +102,12 @@ fn two_queues_for_one_object() {
 
 #[test]
 fn prefixes_that_notifications_cannot_have() {
-    check(|file| file["boundaries"][0]["dataset"]["pathURI"] = "s3://lake-data/my logs/".into(), expect![[r#"
+    check(
+        |file| file["boundaries"][0]["dataset"]["pathURI"] = "s3://lake-data/my logs/".into(),
+        expect![[r#"
         boundaries[0].dataset.pathURI: has ` `, which S3 does not take in what a notification is for [set `enableEventBridge: true` on bucket lake-data]
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

@@ -25,7 +25,7 @@ mod store;
 pub use arc::{ArcSink, ArcSource, ArcSpec, MAIN_ROLE, REJECTS_ROLE, RunPlan};
 pub use attempts::{Attempt, AttemptRecord, Lease};
 #[cfg(feature = "aws")]
-pub use aws::{Aws, AwsSettings, EventBridgeBus};
+pub use aws::{Aws, AwsSettings, EventBridgeBus, reason};
 pub use bus::{Bus, Delivery, DiskBus, EVENTS_PER_RECEIVE_MAX, MemoryBus};
 pub use commits::LotEntry;
 pub use dataset::{Dataset, DatasetId, NAME_BYTES_MAX, check_name};

@@ -59,9 +59,6 @@ struct Reader<'a> {
     messages: Sender<Message>,
     budget: Arc<Budget>,
     blocks: Blocks,
-    /// Whether a block is parsed by who has read it, while it is in that processor's cache. Where there are more threads than
-    /// readers, others parse, so that one large object keeps them all at work.
-    is_parsing: bool,
 }
 
 /// Starts the readers.
@@ -78,8 +75,7 @@ pub(super) fn start<'scope>(
     for _ in 0..readers {
         let budget = Budget::new(job.limits.in_flight_bytes / readers);
         let (tasks, messages, blocks) = (tasks.clone(), messages.clone(), blocks.clone());
-        let is_parsing = readers >= job.limits.threads;
-        let reader = Reader { job, tasks, runtime, failure, messages, budget, blocks, is_parsing };
+        let reader = Reader { job, tasks, runtime, failure, messages, budget, blocks };
         let next = next.clone();
         scope.spawn(move || {
             let work = AssertUnwindSafe(|| reader.work(&next));
@@ -170,7 +166,8 @@ impl Reader<'_> {
             }
             Err(error) => failure.set(ArcsError::internal(format!("rows of a block do not make arrays: {error}"))),
         };
-        match self.is_parsing {
+        // Where all threads are at work, who has read the block parses it while it is in that processor's cache.
+        match self.tasks.is_behind() {
             true => parse(),
             false => self.tasks.submit(Urgency::Then, parse),
         }

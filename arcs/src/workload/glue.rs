@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use aws_sdk_glue::Client;
-use aws_sdk_glue::error::DisplayErrorContext;
+use aws_sdk_glue::error::ProvideErrorMetadata;
 use aws_sdk_glue::types::{PartitionInput, StorageDescriptor};
 use manifests::{ArcSpec, Counts, MAIN_ROLE, ManifestObject};
 use serde::Deserialize;
@@ -142,8 +142,8 @@ impl Workload for Glue {
     }
 }
 
-fn fail(table: &Table, error: impl std::error::Error) -> ArcsError {
-    let message = format!("table {}.{} of Glue: {}", table.database, table.name, DisplayErrorContext(&error));
+fn fail<E: ProvideErrorMetadata + std::error::Error>(table: &Table, error: &E) -> ArcsError {
+    let message = format!("table {}.{} of Glue: {}", table.database, table.name, manifests::reason(error));
     let is_transient = !message.contains("EntityNotFoundException") && !message.contains("AccessDenied");
     ArcsError::Work { message, is_transient }
 }
@@ -151,7 +151,7 @@ fn fail(table: &Table, error: impl std::error::Error) -> ArcsError {
 /// The names of the table's partition columns, and how its files are stored.
 async fn describe(client: &Client, table: &Table) -> Result<(Vec<String>, StorageDescriptor), ArcsError> {
     let call = client.get_table().set_catalog_id(table.catalog.clone()).database_name(&table.database).name(&table.name);
-    let answer = call.send().await.map_err(|error| fail(table, error))?;
+    let answer = call.send().await.map_err(|error| fail(table, &error))?;
     let nothing = || ArcsError::Job { message: format!("table {}.{} of Glue says nothing of its files", table.database, table.name) };
     let described = answer.table().ok_or_else(nothing)?;
     let keys = described.partition_keys().iter().map(|column| column.name().to_owned()).collect();
@@ -218,7 +218,7 @@ async fn add(
             stored.location = Some((*folder).clone());
             call = call.partition_input_list(PartitionInput::builder().set_values(Some((*values).clone())).storage_descriptor(stored).build());
         }
-        let answer = call.send().await.map_err(|error| fail(table, error))?;
+        let answer = call.send().await.map_err(|error| fail(table, &error))?;
         let mut there = Vec::new();
         for error in answer.errors() {
             let code = error.error_detail().and_then(|detail| detail.error_code()).unwrap_or_default();

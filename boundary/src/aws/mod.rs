@@ -18,14 +18,16 @@ pub use dispatch_function::DispatchFunction;
 pub use metrics::Metrics;
 pub use sqs::SqsQueue;
 
+use aws_sdk_sqs::error::ProvideErrorMetadata;
+
 use crate::error::BoundaryError;
 
 /// An error of a service as this crate tells it. The SDK has tried again already where that makes sense.
 fn service<E>(action: &'static str, name: &str, error: E) -> BoundaryError
 where
-    E: std::error::Error,
+    E: ProvideErrorMetadata + std::error::Error,
 {
-    let reason = aws_sdk_sqs::error::DisplayErrorContext(&error).to_string();
+    let reason = manifests::reason(&error);
     BoundaryError::Service { action, name: name.to_owned(), reason, transient: true }
 }
 

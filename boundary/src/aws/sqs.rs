@@ -12,6 +12,10 @@ use crate::queue::{MESSAGES_PER_CALL, Message, Queue};
 /// Tries at deleting what a batch call left.
 const DELETE_TRIES: usize = 3;
 
+fn incomplete(url: &str, error: &dyn std::error::Error) -> BoundaryError {
+    BoundaryError::Service { action: "ask queue", name: url.to_owned(), reason: error.to_string(), transient: false }
+}
+
 /// A queue of SQS.
 #[derive(Clone, Debug)]
 pub struct SqsQueue {
@@ -32,7 +36,7 @@ impl SqsQueue {
         let mut call = self.client.delete_message_batch().queue_url(&self.url);
         for (at, handle) in handles.iter().enumerate() {
             let entry = DeleteMessageBatchRequestEntry::builder().id(at.to_string()).receipt_handle(handle).build();
-            call = call.entries(entry.map_err(|error| service("delete from queue", &self.url, error))?);
+            call = call.entries(entry.map_err(|error| incomplete(&self.url, &error))?);
         }
         let answer = call.send().await.map_err(|error| service("delete from queue", &self.url, error))?;
         let mut left = Vec::new();
@@ -74,7 +78,7 @@ impl Queue for SqsQueue {
         let mut call = self.client.change_message_visibility_batch().queue_url(&self.url);
         for (at, handle) in handles.iter().enumerate() {
             let entry = ChangeMessageVisibilityBatchRequestEntry::builder().id(at.to_string()).receipt_handle(handle).visibility_timeout(0);
-            call = call.entries(entry.build().map_err(|error| service("release to queue", &self.url, error))?);
+            call = call.entries(entry.build().map_err(|error| incomplete(&self.url, &error))?);
         }
         // What is not released is visible again when its time is over.
         call.send().await.map(|_| ()).map_err(|error| service("release to queue", &self.url, error))

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_eventbridge::Client;
-use aws_sdk_eventbridge::error::DisplayErrorContext;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 
-use crate::aws::Aws;
+use crate::aws::{Aws, reason};
 use crate::bus::{Bus, Delivery};
 use crate::commits::to_json;
 use crate::error::ManifestsError;
@@ -45,10 +44,10 @@ impl EventBridgeBus {
             .detail(detail)
             .build();
         let sent = self.client.put_events().entries(entry).send().await;
-        let sent = sent.map_err(|error| self.fail(DisplayErrorContext(&error).to_string()))?;
+        let sent = sent.map_err(|error| self.fail(reason(&error)))?;
         let refused = sent.entries().iter().find(|entry| entry.event_id().is_none() || entry.error_code().is_some());
-        let reason = |code: Option<&str>, text: Option<&str>| format!("{}: {}", code.unwrap_or("refused"), text.unwrap_or("no reason given"));
-        Ok(refused.map(|entry| reason(entry.error_code(), entry.error_message())))
+        let told = |code: Option<&str>, text: Option<&str>| format!("{}: {}", code.unwrap_or("refused"), text.unwrap_or("no reason given"));
+        Ok(refused.map(|entry| told(entry.error_code(), entry.error_message())))
     }
 }
 

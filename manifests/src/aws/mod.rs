@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_eventbridge::error::ProvideErrorMetadata;
 use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
 use object_store::{BackoffConfig, ClientOptions, ObjectStore};
 
@@ -41,6 +42,24 @@ pub struct AwsSettings {
     pub endpoint_url: Option<String>,
     /// Where S3 answers, if elsewhere.
     pub s3_endpoint_url: Option<String>,
+}
+
+/// What a service said, in a line: its code and message where it answered, else what kept it from answering. The answer
+/// itself, which may hold anything, is left out.
+pub fn reason<E: ProvideErrorMetadata + std::error::Error>(error: &E) -> String {
+    if let (Some(code), Some(message)) = (error.code(), error.message()) {
+        return format!("{code}: {message}");
+    }
+    let mut told = error.to_string();
+    let mut cause = error.source();
+    while let Some(at) = cause {
+        let text = at.to_string();
+        if !told.contains(&text) {
+            told = format!("{told}: {text}");
+        }
+        cause = at.source();
+    }
+    told
 }
 
 /// An account of AWS that can be called.

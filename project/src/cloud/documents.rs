@@ -65,7 +65,7 @@ impl Documents {
         let document = serde_json::to_vec(&project.document)?;
         let deployment = synth::deployment(project, &options).ok_or_else(|| anyhow::anyhow!("the placement is not on AWS"))?;
         let deployment = serde_json::to_vec(&deployment)?;
-        let folder = format!("deployments/{}", names.prefix);
+        let folder = names.deployment_folder();
         let (project_key, deployment_key) =
             (format!("{folder}/project-{:016x}.json", hash(&document)), format!("{folder}/deployment-{:016x}.json", hash(&deployment)));
         let uri = |key: &str| format!("s3://{bucket}/{key}");

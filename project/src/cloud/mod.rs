@@ -5,14 +5,14 @@ mod changes;
 mod documents;
 mod stacks;
 
-use aws_sdk_cloudformation::error::DisplayErrorContext;
+use aws_sdk_cloudformation::error::ProvideErrorMetadata;
 use manifests::{Aws, AwsSettings, ObjectStores, Root, Stores};
 use project::synth::Names;
 
 use crate::command::Trouble;
 pub use changes::Change;
 pub use documents::{Code, Documents};
-pub use stacks::{INLINE_BYTES_MAX, Planned, StackState};
+pub use stacks::INLINE_BYTES_MAX;
 
 /// How an account is reached.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -87,6 +87,6 @@ pub async fn account(aws: &Aws) -> Result<String, Trouble> {
 }
 
 /// An error of a service, told once.
-pub fn said<E: std::error::Error>(action: &str, error: &E) -> Trouble {
-    Trouble::failed(format!("cannot {action}: {}", DisplayErrorContext(error)))
+pub fn said<E: ProvideErrorMetadata + std::error::Error>(action: &str, error: &E) -> Trouble {
+    Trouble::failed(format!("cannot {action}: {}", manifests::reason(error)))
 }

@@ -48,6 +48,9 @@ pub struct Choice {
     /// The image of built-in workloads, instead of the one in the placement's registry.
     #[arg(long, value_name = "URI")]
     pub image: Option<String>,
+    /// The role that Batch works with, an ARN; its service-linked role where not given.
+    #[arg(long, value_name = "ARN")]
+    pub batch_service_role: Option<String>,
     /// Encrypt with this key, an ARN.
     #[arg(long, value_name = "ARN")]
     pub kms: Option<String>,
@@ -65,6 +68,7 @@ impl Choice {
             only_resource: self.only_resource.clone(),
             image: self.image.clone(),
             kms_key: self.kms.clone(),
+            batch_service_role: self.batch_service_role.clone(),
             tags: tags(&self.tags)?,
             ..ProjectOptions::preview(names)
         })

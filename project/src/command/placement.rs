@@ -11,7 +11,7 @@ use crate::cloud::{self, CloudArgs};
 #[derive(Clone, Debug, clap::Args)]
 pub struct PlacementArgs {
     /// A project file whose placement it is, JSON or Jsonnet; `-` reads stdin.
-    #[arg(short, long = "project", value_name = "FILE", conflicts_with_all = ["stage", "account", "region"])]
+    #[arg(short, long = "project", value_name = "FILE", conflicts_with_all = ["stage", "account"])]
     project: Option<PathBuf>,
     /// A Jsonnet external variable; may be given more than once.
     #[arg(long = "ext-str", value_name = "KEY=VALUE")]
@@ -22,7 +22,7 @@ pub struct PlacementArgs {
     /// The account, twelve digits; that of the credentials where not given.
     #[arg(long, value_name = "DIGITS")]
     account: Option<String>,
-    /// The region.
+    /// The region, where no project file says it.
     #[arg(long, value_name = "NAME", env = "AWS_REGION")]
     region: Option<String>,
 }

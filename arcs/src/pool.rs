@@ -75,12 +75,6 @@ impl Drop for Pool {
 }
 
 impl Tasks {
-    /// Whether tasks wait for a thread.
-    pub(crate) fn is_behind(&self) -> bool {
-        let queues = lock(&self.0.queues);
-        !queues.first.is_empty() || !queues.then.is_empty()
-    }
-
     /// Hands a task over; it runs soon, on one of the threads.
     pub(crate) fn submit(&self, urgency: Urgency, task: impl FnOnce() + Send + 'static) {
         let mut queues = lock(&self.0.queues);

@@ -118,7 +118,9 @@ mod tests {
 
     fn shown(text: &str) -> String {
         match read(text) {
-            Ok(arrivals) => arrivals.iter().map(|a| format!("{} {} {:?} {:?} {}\n", a.uri, a.size, a.etag, a.version_id, a.arrived)).collect(),
+            Ok(arrivals) => {
+                arrivals.iter().map(|a| format!("{} {} {:?} {:?} {}\n", a.uri, a.size, a.etag, a.version_id, a.arrived)).collect()
+            }
             Err(error) => format!("{error}\n"),
         }
     }
@@ -148,7 +150,14 @@ mod tests {
         let deep = (0..9).fold(json!({"Records": []}), |inner, _| json!({"Type": "Notification", "Message": inner.to_string()}));
         let mut timeless = record("ObjectCreated:Put", "a");
         timeless["eventTime"] = json!("yesterday");
-        let wrong = ["{", "[]", "{}", &deep.to_string(), &json!({"Records": [timeless]}).to_string(), &json!({"Records": [record("ObjectCreated:Put", "%ff")]}).to_string()];
+        let wrong = [
+            "{",
+            "[]",
+            "{}",
+            &deep.to_string(),
+            &json!({"Records": [timeless]}).to_string(),
+            &json!({"Records": [record("ObjectCreated:Put", "%ff")]}).to_string(),
+        ];
         expect![[r#"
             it is not JSON
             it is no notification of S3, plain, from SNS or from EventBridge

@@ -37,7 +37,7 @@ def wait_for(url, process):
 
 @contextlib.contextmanager
 def server(arguments, port, folder, environment):
-    with open(folder / f"{pathlib.Path(arguments[0]).name}.log", "wb") as log:
+    with open(folder / f"server-{port}.log", "wb") as log:
         process = subprocess.Popen(
             arguments, cwd=folder, stdout=log, stderr=log, start_new_session=True, env={**os.environ, **KEYS, **environment}
         )
@@ -53,7 +53,8 @@ def server(arguments, port, folder, environment):
 
 def moto(root, folder):
     port = free_port()
-    return server([f"{root}/moto/bin/moto_server", "-p", str(port)], port, folder, {})
+    script = pathlib.Path(__file__).with_name("moto_server.py")
+    return server([f"{root}/moto/bin/python", str(script), "-p", str(port)], port, folder, {})
 
 
 def ministack(root, folder):

@@ -74,8 +74,7 @@ pub(super) fn start<'scope>(
     let readers = job.sources.len().min(job.limits.threads).clamp(1, READERS_MAX);
     for _ in 0..readers {
         let budget = Budget::new(job.limits.in_flight_bytes / readers);
-        let (tasks, messages, blocks) = (tasks.clone(), messages.clone(), blocks.clone());
-        let reader = Reader { job, tasks, runtime, failure, messages, budget, blocks };
+        let reader = Reader { job, tasks: tasks.clone(), runtime, failure, messages: messages.clone(), budget, blocks: blocks.clone() };
         let next = next.clone();
         scope.spawn(move || {
             let work = AssertUnwindSafe(|| reader.work(&next));
@@ -160,17 +159,12 @@ impl Reader<'_> {
         let block = Block { text: Buffer::from(text), offset, content, header, arrived };
         let (grammar, line_bytes_max) = (self.job.grammar.clone(), self.job.limits.lines.line_bytes_max);
         let (messages, failure) = (self.messages.clone(), self.failure.clone());
-        let parse = move || match parse(grammar.as_ref(), block, line_bytes_max) {
+        self.tasks.submit(Urgency::Then, move || match parse(grammar.as_ref(), block, line_bytes_max) {
             Ok(parsed) => {
                 let _ = messages.send(Message::Block { source, index, parsed: Box::new(parsed), share, origins: None });
             }
             Err(error) => failure.set(ArcsError::internal(format!("rows of a block do not make arrays: {error}"))),
-        };
-        // Where all threads are at work, who has read the block parses it while it is in that processor's cache.
-        match self.tasks.is_behind() {
-            true => parse(),
-            false => self.tasks.submit(Urgency::Then, parse),
-        }
+        });
     }
 }
 

@@ -185,7 +185,9 @@ fn partition(base: &str, uri: &str, parameters: &Parameters, keys: &[String]) ->
             let named: Vec<(usize, &str, &str)> = parts
                 .iter()
                 .enumerate()
-                .filter_map(|(at, part)| part.split_once(parameters.named_partition_delimiter.as_str()).map(|(name, value)| (at, name, value)))
+                .filter_map(|(at, part)| {
+                    part.split_once(parameters.named_partition_delimiter.as_str()).map(|(name, value)| (at, name, value))
+                })
                 .collect();
             let of = |key: &String| named.iter().find(|(_, name, _)| name.eq_ignore_ascii_case(key));
             let values: Option<Vec<String>> = keys.iter().map(|key| of(key).map(|found| unescaped(found.2))).collect();
@@ -216,7 +218,8 @@ async fn add(
         for (values, folder) in batch {
             let mut stored = storage.clone();
             stored.location = Some((*folder).clone());
-            call = call.partition_input_list(PartitionInput::builder().set_values(Some((*values).clone())).storage_descriptor(stored).build());
+            call =
+                call.partition_input_list(PartitionInput::builder().set_values(Some((*values).clone())).storage_descriptor(stored).build());
         }
         let answer = call.send().await.map_err(|error| fail(table, &error))?;
         let mut there = Vec::new();
@@ -224,7 +227,8 @@ async fn add(
             let code = error.error_detail().and_then(|detail| detail.error_code()).unwrap_or_default();
             if code != "AlreadyExistsException" {
                 let reason = error.error_detail().and_then(|detail| detail.error_message()).unwrap_or_default();
-                let message = format!("partition {} of {}.{}: {code}: {reason}", error.partition_values().join("/"), table.database, table.name);
+                let message =
+                    format!("partition {} of {}.{}: {code}: {reason}", error.partition_values().join("/"), table.database, table.name);
                 return Err(ArcsError::Work { message, is_transient: true });
             }
             there.push(error.partition_values().to_vec());

@@ -177,6 +177,9 @@ mod tests {
     fn the_same_sources_have_the_same_name_and_others_another() {
         assert_eq!(BatchJobs::name("convert", &plan(1)), BatchJobs::name("convert", &plan(1)));
         assert_ne!(BatchJobs::name("convert", &plan(1)), BatchJobs::name("convert", &plan(2)));
-        assert_eq!([0, 256 << 20, (256 << 20) + 1, u64::MAX].map(|bytes| JobSize::for_bytes(bytes).vcpu_milli), [1_000, 1_000, 2_000, 8_000]);
+        assert_eq!(
+            [0, 256 << 20, (256 << 20) + 1, u64::MAX].map(|bytes| JobSize::for_bytes(bytes).vcpu_milli),
+            [1_000, 1_000, 2_000, 8_000]
+        );
     }
 }

@@ -179,27 +179,40 @@ impl DispatchFunction {
         let (mut cause, mut is_transient) = (cause.to_owned(), is_transient);
         match last {
             // It is committed: the exit code says that something was rejected past its limit, or is partial.
-            Some(last) if matches!(last.state, ArcState::Complete | ArcState::Partial) && last.record.owner.starts_with(&owner(&state.job)) => {
+            Some(last)
+                if matches!(last.state, ArcState::Complete | ArcState::Partial) && last.record.owner.starts_with(&owner(&state.job)) =>
+            {
                 return Ok(json!({"arc": arc.name, "lot": state.lot.to_string(), "state": last.state.as_str()}));
             }
             Some(last) if last.state == ArcState::Missing && last.record.owner.starts_with(&owner(&state.job)) => {
                 (cause, is_transient) = (last.record.cause.unwrap_or(cause), last.record.transient);
             }
             Some(last) if last.state == ArcState::Running && last.record.owner.starts_with(&owner(&state.job)) => {
-                self.stores.end_attempt(id, state.lot, &last.record.owner, ArcState::Missing, Some(cause.clone()), is_transient, now).await?;
+                self.stores
+                    .end_attempt(id, state.lot, &last.record.owner, ArcState::Missing, Some(cause.clone()), is_transient, now)
+                    .await?;
             }
             // It never came to an attempt: one is made, so that listings show the failure and retries are counted.
             Some(last) if last.is_leased(now) => {}
             _ => {
                 self.begin_foreign(id, state, now).await?;
-                self.stores.end_attempt(id, state.lot, &owner(&state.job), ArcState::Missing, Some(cause.clone()), is_transient, now).await?;
+                self.stores
+                    .end_attempt(id, state.lot, &owner(&state.job), ArcState::Missing, Some(cause.clone()), is_transient, now)
+                    .await?;
             }
         }
         self.tell(arc, state, &cause, is_transient, now).await?;
         Ok(json!({"arc": arc.name, "lot": state.lot.to_string(), "state": "missing", "cause": cause}))
     }
 
-    async fn tell(&self, arc: &DeployedArc, state: &JobState, cause: &str, is_transient: bool, now: DateTime<Utc>) -> Result<(), BoundaryError> {
+    async fn tell(
+        &self,
+        arc: &DeployedArc,
+        state: &JobState,
+        cause: &str,
+        is_transient: bool,
+        now: DateTime<Utc>,
+    ) -> Result<(), BoundaryError> {
         let line = Metrics::new(now, vec![("Project", self.deployment.project.clone())]).with("FailedRuns", "Count", 1.0);
         println!("{}", line.property("Arc", arc.name.as_str()).property("Lot", state.lot.to_string()).line());
         let Some(topic) = &self.topic else { return Ok(()) };

@@ -44,9 +44,8 @@ impl JobState {
     pub(super) fn read(event: &Value) -> Option<JobState> {
         let detail = event.get("detail")?;
         let text = |pointer: &str| detail.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
-        let log_stream = text("/container/logStreamName").or_else(|| {
-            detail.get("attempts")?.as_array()?.last()?.pointer("/container/logStreamName")?.as_str().map(str::to_owned)
-        });
+        let log_stream = text("/container/logStreamName")
+            .or_else(|| detail.get("attempts")?.as_array()?.last()?.pointer("/container/logStreamName")?.as_str().map(str::to_owned));
         let end = match text("/status")?.as_str() {
             "SUCCEEDED" => Some(JobEnd::Succeeded),
             "FAILED" => Some(failure(detail)),

@@ -39,7 +39,10 @@ impl Notice<'_> {
         let cause: String = self.cause.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).take(CAUSE_MAX).collect();
         let next = match self.is_transient {
             true => "It is tried again by itself.".to_owned(),
-            false => format!("It is not tried again by itself. Once the cause is mended:\n  arc retry --arc {} --lot {} -p PROJECT_FILE", self.arc, self.lot),
+            false => format!(
+                "It is not tried again by itself. Once the cause is mended:\n  arc retry --arc {} --lot {} -p PROJECT_FILE",
+                self.arc, self.lot
+            ),
         };
         format!(
             "project: {} {}\narc:     {}\nlot:     {}\ncause:   {cause}\nlog:     {}\n\n{next}\n",
@@ -53,7 +56,8 @@ impl Notice<'_> {
 
     fn log_link(&self) -> String {
         // The console wants its fragment percent-encoded twice, with `$` for `%`.
-        let encode = |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string().replace('%', "$25");
+        let encode =
+            |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string().replace('%', "$25");
         let stream = self.log_stream.map(|stream| format!("/log-events/{}", encode(stream))).unwrap_or_default();
         let (region, group) = (self.region, encode(self.log_group));
         format!("https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}#logsV2:log-groups/log-group/{group}{stream}")

@@ -117,11 +117,8 @@ impl Aws {
             .with_connect_timeout(Duration::from_secs(CONNECT_SECONDS))
             .with_allow_http(self.s3_endpoint_url.as_deref().is_some_and(|url| url.starts_with("http://")));
         let backoff = BackoffConfig { max_backoff: Duration::from_secs(REQUEST_BACKOFF_SECONDS_MAX), ..BackoffConfig::default() };
-        let retry = object_store::RetryConfig {
-            backoff,
-            max_retries: REQUEST_RETRIES,
-            retry_timeout: Duration::from_secs(REQUEST_RETRY_SECONDS),
-        };
+        let retry =
+            object_store::RetryConfig { backoff, max_retries: REQUEST_RETRIES, retry_timeout: Duration::from_secs(REQUEST_RETRY_SECONDS) };
         let mut builder = AmazonS3Builder::new()
             .with_bucket_name(bucket)
             .with_region(self.region().unwrap_or("us-east-1"))

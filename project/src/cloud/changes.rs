@@ -82,7 +82,8 @@ impl Change {
     /// What differs between the resources of two templates; whether something is replaced, only CloudFormation knows.
     pub fn between(old: &Value, new: &Value) -> Vec<Change> {
         let empty = serde_json::Map::new();
-        let resources = |template: &'static str, of: &Value| of.get(template).and_then(Value::as_object).cloned().unwrap_or_else(|| empty.clone());
+        let resources =
+            |template: &'static str, of: &Value| of.get(template).and_then(Value::as_object).cloned().unwrap_or_else(|| empty.clone());
         let (old, new) = (resources("Resources", old), resources("Resources", new));
         let change = |kind, id: &str, of: &Value, properties| {
             let resource_type = of.get("Type").and_then(Value::as_str).unwrap_or_default().to_owned();

@@ -56,9 +56,8 @@ impl Cloud {
             Err(error) => return Err(said(&format!("look at stack {name}"), &error)),
         };
         let Some(stack) = answer.stacks().first() else { return Ok(None) };
-        let output = |output: &aws_sdk_cloudformation::types::Output| {
-            Some((output.output_key()?.to_owned(), output.output_value()?.to_owned()))
-        };
+        let output =
+            |output: &aws_sdk_cloudformation::types::Output| Some((output.output_key()?.to_owned(), output.output_value()?.to_owned()));
         let outputs = stack.outputs().iter().filter_map(output).collect();
         let status = stack.stack_status().map_or("UNKNOWN", |status| status.as_str()).to_owned();
         Ok((status != "DELETE_COMPLETE").then_some(StackState { status, outputs }))
@@ -78,7 +77,13 @@ impl Cloud {
 
     /// Makes a change set; `None` where the template changes nothing. A template larger than [`INLINE_BYTES_MAX`] has to lie
     /// at `template_url`.
-    pub async fn plan(&self, stack: &str, template: &str, template_url: Option<&str>, now: DateTime<Utc>) -> anyhow::Result<Option<Planned>> {
+    pub async fn plan(
+        &self,
+        stack: &str,
+        template: &str,
+        template_url: Option<&str>,
+        now: DateTime<Utc>,
+    ) -> anyhow::Result<Option<Planned>> {
         let state = self.stack(stack).await?;
         if state.as_ref().is_some_and(|state| is_hollow(&state.status)) {
             eprintln!("stack {stack} is left over from a deployment that failed; it is deleted first");
@@ -112,7 +117,11 @@ impl Cloud {
                     let reason = answer.status_reason().unwrap_or("no reason given").to_owned();
                     let _ = self.stacks.delete_change_set().stack_name(stack).change_set_name(change_set).send().await;
                     let is_empty = reason.contains("didn't contain changes") || reason.contains("No updates are to be performed");
-                    return if is_empty { Ok(None) } else { Err(Trouble::failed(format!("stack {stack} cannot be changed so: {reason}")).into()) };
+                    return if is_empty {
+                        Ok(None)
+                    } else {
+                        Err(Trouble::failed(format!("stack {stack} cannot be changed so: {reason}")).into())
+                    };
                 }
                 _ if looks * LOOK_MILLISECONDS > PLAN_SECONDS_MAX * 1_000 => {
                     return Err(Trouble::failed(format!("the change set of stack {stack} is not ready after {PLAN_SECONDS_MAX} s")).into());
@@ -180,7 +189,12 @@ impl Cloud {
                 Err(error) if is_missing(&error) => break,
                 Err(error) => return Err(said(&format!("follow stack {stack}"), &error)),
             };
-            let news: Vec<StackEvent> = page.stack_events.unwrap_or_default().into_iter().filter(|event| event.event_id().is_some_and(|id| !seen.contains(id))).collect();
+            let news: Vec<StackEvent> = page
+                .stack_events
+                .unwrap_or_default()
+                .into_iter()
+                .filter(|event| event.event_id().is_some_and(|id| !seen.contains(id)))
+                .collect();
             let is_old = news.is_empty();
             events.extend(news);
             if is_old {
@@ -224,7 +238,8 @@ fn is_missing<E: ProvideErrorMetadata>(error: &E) -> bool {
 fn line(event: &StackEvent) -> String {
     let status = event.resource_status().map_or("", |status| status.as_str());
     let (kind, id) = (event.resource_type().unwrap_or_default(), event.logical_resource_id().unwrap_or_default());
-    let reason = event.resource_status_reason().map(|reason| format!(": {reason}")).unwrap_or_default();
+    let reason = event.resource_status_reason().filter(|reason| !reason.is_empty());
+    let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
     format!("{status:<28} {} {id}{reason}", kind.trim_start_matches("AWS::"))
 }
 
@@ -232,6 +247,7 @@ fn line(event: &StackEvent) -> String {
 fn cause(event: &StackEvent) -> Option<String> {
     let status = event.resource_status()?.as_str();
     let reason = event.resource_status_reason()?;
+    let (kind, id) = (event.resource_type().unwrap_or_default(), event.logical_resource_id().unwrap_or_default());
     let is_first = status.ends_with("_FAILED") && !reason.contains("cancelled") && !reason.starts_with("The following resource(s) failed");
-    is_first.then(|| format!("{} {}: {reason}", event.resource_type().unwrap_or_default().trim_start_matches("AWS::"), event.logical_resource_id().unwrap_or_default()))
+    is_first.then(|| format!("{} {id}: {reason}", kind.trim_start_matches("AWS::")))
 }

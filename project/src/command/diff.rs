@@ -36,7 +36,13 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
             continue;
         }
         rows.extend(changes.into_iter().map(|change| {
-            vec![Cell::from(stack.name.as_str()), change.kind.word().into(), change.resource_type.into(), change.id.into(), change.properties.join(",").into()]
+            vec![
+                Cell::from(stack.name.as_str()),
+                change.kind.word().into(),
+                change.resource_type.into(),
+                change.id.into(),
+                change.properties.join(",").into(),
+            ]
         }));
     }
     if context.output != Output::Table {
@@ -49,7 +55,8 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
 fn settled(template: &serde_json::Value, options: &ProjectOptions) -> serde_json::Value {
     let CodeLocation { bucket, .. } = &options.code;
     let is_place = |text: &str| {
-        let key = text.strip_prefix("s3://").and_then(|rest| rest.strip_prefix(bucket.as_str())).map_or(text, |key| key.trim_start_matches('/'));
+        let key =
+            text.strip_prefix("s3://").and_then(|rest| rest.strip_prefix(bucket.as_str())).map_or(text, |key| key.trim_start_matches('/'));
         key.starts_with("code/") || key.starts_with("deployments/")
     };
     match template {

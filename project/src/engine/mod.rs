@@ -21,8 +21,8 @@ use project::{Placement, Project};
 use crate::command::Trouble;
 pub use job::{EXIT_TRANSIENT, Job};
 pub use progress::{Line, Progress};
-pub use runs::{Outcome, Planner, Ran, reprocess, run, threads};
 pub use register::{check_owners, register};
+pub use runs::{Outcome, Planner, Ran, reprocess, run, threads};
 pub use stop::Stop;
 
 /// A project opened for work.

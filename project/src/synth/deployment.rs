@@ -59,5 +59,11 @@ fn export(name: &str, entry: &Value) -> Option<LogExport> {
     let text = |key: &str| entry.get(key).and_then(Value::as_str).map(str::to_owned);
     let interval: LotUnit = entry.get("interval")?.as_str()?.parse().ok()?;
     let path_uri = text("pathURI")?.trim_end_matches('/').to_owned() + "/";
-    Some(LogExport { name: name.to_owned(), interval, log_group: text("logGroupName")?, log_stream_prefix: text("logStreamPrefix"), path_uri })
+    Some(LogExport {
+        name: name.to_owned(),
+        interval,
+        log_group: text("logGroupName")?,
+        log_stream_prefix: text("logStreamPrefix"),
+        path_uri,
+    })
 }

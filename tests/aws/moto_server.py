@@ -1,0 +1,24 @@
+"""moto's server, whose change sets know the exports of other stacks and make their own. Its own only do for stacks that are
+created without a change set."""
+import sys
+
+from moto.cloudformation import models
+from moto.server import main
+
+apply = models.ChangeSet.apply
+
+
+def apply_with_exports(self):
+    stack = self.stack
+    backend = models.cloudformation_backends[stack.account_id][stack.region_name]
+    stack.resource_map.cross_stack_resources = backend.exports
+    apply(self)
+    stack.template = self.template
+    stack._parse_template()
+    stack.output_map = stack._create_output_map()
+    for export in stack.exports:
+        backend.exports[export.name] = export
+
+
+models.ChangeSet.apply = apply_with_exports
+main(sys.argv[1:])

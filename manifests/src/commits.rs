@@ -39,22 +39,24 @@ impl Stores {
     /// later generation is there, or comes meanwhile, that one is announced: the copy says what the last commit says.
     pub async fn announce(&self, manifest: &Manifest, bus: &dyn Bus) -> Result<(), ManifestsError> {
         let (dataset, lot) = (manifest.dataset.id(), manifest.lot_id);
-        let mut latest = manifest.clone();
+        let mut newer: Option<Manifest> = None;
         let mut listed = self.manifest.list(&paths::lot_dir(&dataset, lot)).await?;
         loop {
             let generation = listed.iter().filter_map(generation_of).max().unwrap_or(0);
-            if generation > latest.generation {
-                latest = self.read_commit(&dataset, lot, generation).await?.unwrap_or(latest);
+            if generation > newer.as_ref().unwrap_or(manifest).generation {
+                newer = self.read_commit(&dataset, lot, generation).await?.or(newer);
             }
-            self.copy_state(&latest, &listed).await?;
+            let latest = newer.as_ref().unwrap_or(manifest);
+            self.copy_state(latest, &listed).await?;
             listed = self.manifest.list(&paths::lot_dir(&dataset, lot)).await?;
             let is_newer = |path| generation_of(path).is_some_and(|generation| generation > latest.generation);
             if !listed.iter().any(|path| is_newer(path) || is_other_state(path, latest.state)) {
                 break;
             }
         }
+        let latest = newer.as_ref().unwrap_or(manifest);
         let copy = self.manifest.uri(&paths::state_copy(&dataset, lot, latest.state));
-        bus.publish(&AvailabilityEvent::new(&latest, copy), latest.generation).await
+        bus.publish(&AvailabilityEvent::new(latest, copy), latest.generation).await
     }
 
     async fn copy_state(&self, manifest: &Manifest, listed: &[object_store::path::Path]) -> Result<(), ManifestsError> {

@@ -252,7 +252,9 @@ impl Dispatcher {
             for (lot, entry) in lots {
                 let (sinks, from) = made.entry(lot).or_default();
                 *sinks += 1;
-                if lot.start() >= oldest || self.is_hinted(arc, lot) {
+                // A state copy alone is another tool's, and does not say what it was made from: it is taken for up to date.
+                let is_ours = entry.generation > 0;
+                if is_ours && (lot.start() >= oldest || self.is_hinted(arc, lot)) {
                     let key = (id.clone(), lot, entry.generation);
                     let facts = self.facts(&key).await?;
                     if entry.copies != 1 || entry.state != facts.state {
@@ -447,6 +449,22 @@ mod tests {
         dispatcher.pass(&[arc()], at(20), &worker()).await.unwrap();
         let lots = stores.lots(&sink).await.unwrap();
         assert_eq!((lots[&lot(0)].copies, lots[&lot(0)].state), (1, Some(State::Empty)));
+    }
+
+    #[tokio::test]
+    async fn a_lot_that_another_tool_wrote_is_not_made_again_and_again() {
+        let (stores, bus) = (Stores::memory().unwrap(), Arc::new(MemoryBus::default()));
+        let mut dispatcher = Dispatcher::new(stores.clone(), bus.clone()).await.unwrap();
+        arrive(&stores, &bus, lot(0), &["memory:///in/a"], 1).await;
+        for role in ["rejects", "main"] {
+            let copy = paths::state_copy(&dataset(role).id(), lot(0), State::Complete);
+            stores.manifest.put(&copy, "{}").await.unwrap();
+        }
+        stores.acquire(&arc().id, lot(0), "batch/job", at(0), TimeDelta::days(1), |_| false).await.unwrap();
+        stores.end_attempt(&arc().id, lot(0), "batch/job", ArcState::Complete, None, false, at(1)).await.unwrap();
+        assert!(dispatcher.pass(&[arc()], at(20), &worker()).await.unwrap().runs.is_empty());
+        let event = (&dataset("in").id(), lot(0));
+        assert!(dispatcher.pass_at(&[arc()], event, at(20), &worker()).await.unwrap().runs.is_empty());
     }
 
     #[tokio::test]

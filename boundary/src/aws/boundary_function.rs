@@ -66,10 +66,10 @@ impl BoundaryFunction {
         }
     }
 
-    fn boundary(&self, now: DateTime<Utc>) -> Result<Boundary, BoundaryError> {
+    fn boundary(&self, spec: BoundarySpec, now: DateTime<Utc>) -> Result<Boundary, BoundaryError> {
         let since = now - TimeDelta::days(LOOK_BACK_DAYS);
-        let index = CommitIndex::new(self.stores.clone(), self.spec.dataset.id(), self.spec.unit, since);
-        Boundary::new(self.spec.clone(), self.stores.clone(), self.bus.clone(), Box::new(index))
+        let index = CommitIndex::new(self.stores.clone(), spec.dataset.id(), spec.unit, since);
+        Boundary::new(spec, self.stores.clone(), self.bus.clone(), Box::new(index))
     }
 
     /// A tick by the clock: waits until the interval that has just ended may be closed, and drains the queue into it.
@@ -79,7 +79,7 @@ impl BoundaryFunction {
         let wait = (close - now).clamp(TimeDelta::zero(), TimeDelta::seconds(WAIT_SECONDS_MAX));
         tokio::time::sleep(wait.to_std().unwrap_or(Duration::ZERO)).await;
         let now = clock();
-        let mut boundary = self.boundary(now)?;
+        let mut boundary = self.boundary(self.spec.clone(), now)?;
         if let Some(queue) = &self.queue {
             boundary = boundary.hearing(Box::new(QueueArrivals::new(queue.clone())));
         }
@@ -97,9 +97,7 @@ impl BoundaryFunction {
             EventArrival::Frequent => self.spec.clone(),
         };
         let is_alone = delivered.messages.iter().any(|message| message.0.is_empty());
-        let index = CommitIndex::new(self.stores.clone(), spec.dataset.id(), spec.unit, now - TimeDelta::days(LOOK_BACK_DAYS));
-        let boundary = Boundary::new(spec, self.stores.clone(), self.bus.clone(), Box::new(index))?;
-        let ticked = boundary.hearing(Box::new(DeliveredArrivals { delivered, left: left.clone() })).tick(now).await?;
+        let ticked = self.boundary(spec, now)?.hearing(Box::new(DeliveredArrivals { delivered, left: left.clone() })).tick(now).await?;
         self.tell(&ticked, now);
         let left = std::mem::take(&mut *left.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
         if is_alone && !left.is_empty() {

@@ -34,8 +34,8 @@ pub(super) enum JobEnd {
     },
 }
 
-/// What `arc` exits with when another try may do better.
-const EXIT_TRANSIENT: i64 = 75;
+/// What a job exits with when another try may do better. `sysexits.h` calls it a temporary failure.
+pub const EXIT_TRANSIENT: i32 = 75;
 /// What `arc` exits with when it was told nonsense.
 const EXIT_USAGE: i64 = 2;
 
@@ -71,7 +71,7 @@ fn failure(detail: &Value) -> JobEnd {
         cause = format!("exit code {code}: {cause}");
     }
     // A container that never ran, or was taken away, may do better; one that ended by itself said so by its code.
-    let is_transient = code.is_none_or(|code| code == EXIT_TRANSIENT || code > 128) && code != Some(EXIT_USAGE);
+    let is_transient = code.is_none_or(|code| code == i64::from(EXIT_TRANSIENT) || code > 128) && code != Some(EXIT_USAGE);
     JobEnd::Failed { cause, is_transient }
 }
 

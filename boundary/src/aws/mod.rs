@@ -15,6 +15,7 @@ pub use batch::{BatchJobs, JobSize};
 pub use boundary_function::BoundaryFunction;
 pub use deployment::{DeployedArc, Deployment, LogExport, StoreUris};
 pub use dispatch_function::DispatchFunction;
+pub use job_state::EXIT_TRANSIENT;
 pub use metrics::Metrics;
 pub use sqs::SqsQueue;
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use manifests::{Root, Stores};
 use project::Project;
-use project::synth::{self, Architecture, CodeLocation, ProjectNames, ProjectOptions, Stack};
+use project::synth::{self, Architecture, CodeLocation, Names, ProjectNames, ProjectOptions, Stack};
 
 use crate::command::Trouble;
 
@@ -85,10 +85,10 @@ impl Documents {
     }
 
     /// Uploads a template that is too large for a call; its URL as CloudFormation takes it.
-    pub async fn template_url(&self, artifact: &Root, stack: &Stack, text: &str, region: &str) -> anyhow::Result<String> {
+    pub async fn template_url(&self, artifact: &Root, stack: &Stack, text: &str, names: &Names) -> anyhow::Result<String> {
         let key = format!("templates/{}-{:016x}.json", stack.name, hash(text.as_bytes()));
         artifact.create(&key, text.to_owned()).await?;
-        Ok(format!("https://{}.s3.{region}.amazonaws.com/{key}", self.bucket))
+        Ok(format!("https://{}.s3.{}.{}/{key}", self.bucket, names.region, names.url_suffix()))
     }
 }
 

@@ -40,6 +40,6 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let (network, vpc_cidr, kms) = (args.network.network(), args.network.cidr(), args.kms.clone());
     let stack = synth::bootstrap(&BootstrapOptions { network, vpc_cidr, kms, tags: tags(&args.tags)?, ..usual });
     let cloud = Cloud::open(names, &args.cloud).await?;
-    let deployment = deploy::Deploying { cloud: &cloud, consent: &args.consent, context, documents: None };
+    let deployment = deploy::Deploying { cloud: &cloud, consent: &args.consent, context, documents: None, notes: &[] };
     deployment.run(&[stack]).await
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use project::synth::{self, ProjectNames, ProjectOptions, Stack};
-use project::{Project, ProjectError};
+use project::{Problem, Project, ProjectError};
 
 use super::synth::{summarise, tags};
 use super::{Context, Exit, ProjectArgs, Trouble};
@@ -113,13 +113,15 @@ pub struct Deploying<'a> {
     pub context: &'a Context,
     /// What has to be uploaded first; none for a bootstrap.
     pub documents: Option<&'a Documents>,
+    /// What is left for people to do.
+    pub notes: &'a [Problem],
 }
 
 impl Deploying<'_> {
     /// Deploys stacks in their order; prints their outputs.
     pub async fn run(&self, stacks: &[Stack]) -> anyhow::Result<Exit> {
         if !self.context.quiet {
-            summarise(stacks, &[]);
+            summarise(stacks, self.notes);
         }
         if self.consent.dry_run {
             self.preview(stacks).await?;
@@ -155,7 +157,7 @@ impl Deploying<'_> {
     async fn deploy(&self, stack: &Stack) -> anyhow::Result<bool> {
         let text = serde_json::to_string(&stack.template)?;
         let url = match self.documents.filter(|_| text.len() > INLINE_BYTES_MAX) {
-            Some(documents) => Some(documents.template_url(&self.cloud.stores()?.artifact, stack, &text, &self.cloud.names.region).await?),
+            Some(documents) => Some(documents.template_url(&self.cloud.stores()?.artifact, stack, &text, &self.cloud.names).await?),
             None => None,
         };
         let Some(planned) = self.cloud.plan(&stack.name, &text, url.as_deref(), chrono::Utc::now()).await? else {
@@ -226,11 +228,8 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let code = Code::find(&folder, &project, &names.placement.artifact_bucket())?;
     let documents = Documents::new(&project, &names, code, args.choice.options(&names)?)?;
     let stacks = stacks(&project, &documents.options, &args.project, &cloud).await?;
-    for note in synth::notes(&project, &documents.options) {
-        eprintln!("note: {}: {}", escape(&note.path), escape(&note.message));
-        note.fix.iter().for_each(|fix| eprintln!("  try: {}", escape(fix)));
-    }
-    let deploying = Deploying { cloud: &cloud, consent: &args.consent, context, documents: Some(&documents) };
+    let notes = synth::notes(&project, &documents.options);
+    let deploying = Deploying { cloud: &cloud, consent: &args.consent, context, documents: Some(&documents), notes: &notes };
     let exit = deploying.run(&stacks).await?;
     if !args.consent.dry_run && exit == Exit::Done {
         engine::register(&project, &stores).await?;

@@ -145,7 +145,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         eprintln!("{}", job.metrics(&engine.project.name, &ran, chrono::Utc::now()));
         if matches!(ran.outcome, Outcome::Failed { is_transient: true, .. } | Outcome::Elsewhere) {
             eprintln!("{}", escape(&ran.to_string()));
-            std::process::exit(engine::EXIT_TRANSIENT);
+            std::process::exit(boundary::aws::EXIT_TRANSIENT);
         }
     }
     report(&ran, context)

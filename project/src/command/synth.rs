@@ -103,9 +103,7 @@ impl NetworkArgs {
 
 /// Writes the templates.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
-    let project = args.project.load()?;
-    let local = || Trouble::usage("the project's placement is local: there is nothing to deploy").next("provider: 'aws' in `placement`");
-    let names = ProjectNames::of(&project).ok_or_else(local)?;
+    let (project, names) = super::deploy::load(&args.project)?;
     if !args.bootstrap && args.kms.as_deref() == Some(synth::CREATE_KEY) {
         return Err(Trouble::usage("--kms create makes a key in the bootstrap").next("the ARN that the bootstrap puts out").into());
     }

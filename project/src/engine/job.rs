@@ -7,9 +7,6 @@ use chrono::{DateTime, Utc};
 
 use super::runs::{Outcome, Ran};
 
-/// What a job exits with when another try may do better. `sysexits.h` calls it a temporary failure.
-pub const EXIT_TRANSIENT: i32 = 75;
-
 /// US dollars for an hour of one vCPU and of one GiB on Fargate, on demand, Linux, us-east-1: ARM, then x86. Source:
 /// aws.amazon.com/fargate/pricing, November 2026. What Spot and other regions cost, a bill says.
 const ARM_HOUR: (f64, f64) = (0.032_38, 0.003_56);

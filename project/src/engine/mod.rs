@@ -19,7 +19,7 @@ use project::synth::Names;
 use project::{Placement, Project};
 
 use crate::command::Trouble;
-pub use job::{EXIT_TRANSIENT, Job};
+pub use job::Job;
 pub use progress::{Line, Progress};
 pub use register::{check_owners, register};
 pub use runs::{Outcome, Planner, Ran, reprocess, run, threads};

@@ -4,6 +4,7 @@
 //! nobody. Jobs of a user's image get what Clusterless gives them: the event in their arguments, the rest in
 //! `CLS_ARC_PROPS_JSON`.
 
+use ::boundary::aws::EXIT_TRANSIENT;
 use manifests::ArcSpec;
 use serde_json::{Map, Value, json};
 
@@ -35,8 +36,6 @@ const NOBODY: &str = "65532";
 const SCRATCH: &str = "/tmp";
 /// GiB of scratch; Fargate takes 21 to 200.
 const SCRATCH_GIB: u32 = 40;
-/// The exit code of a run that another try may bring through (`EX_TEMPFAIL`).
-const EXIT_TRANSIENT: &str = "75";
 /// The exit code of a run that no try will bring through.
 const EXIT_USAGE: &str = "2";
 
@@ -199,7 +198,7 @@ fn retries(attempts: u64) -> Value {
     json!({"Attempts": attempts, "EvaluateOnExit": [
         {"Action": "RETRY", "OnStatusReason": "Your Spot Task was interrupted*"},
         {"Action": "RETRY", "OnStatusReason": "ResourceInitializationError*"},
-        {"Action": "RETRY", "OnExitCode": EXIT_TRANSIENT},
+        {"Action": "RETRY", "OnExitCode": EXIT_TRANSIENT.to_string()},
         {"Action": "EXIT", "OnExitCode": EXIT_USAGE},
         {"Action": "EXIT", "OnReason": "*"},
     ]})

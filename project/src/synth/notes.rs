@@ -15,12 +15,13 @@ pub fn notes(project: &Project, options: &ProjectOptions) -> Vec<Problem> {
     for image in image::images(project, options).into_iter().filter(|image| !image.repository.is_empty() && options.only_resource.is_none())
     {
         let platform = format!("linux/{}", image.architecture.container());
-        let (what, folder) = match image.folder.as_str() {
-            "" => ("the worker's image has to be in the registry", "-f docker/Dockerfile .".to_owned()),
-            folder => ("an arc's image has to be in the registry", folder.to_owned()),
+        let uri = &image.uri;
+        let (whose, build) = match image.folder.as_str() {
+            "" => ("the worker's", format!("docker/image {uri} ARC, where ARC is `arc` built for {platform}")),
+            folder => ("an arc's", format!("podman build --platform {platform} -t {uri} {folder}")),
         };
-        let fix = format!("podman build --platform {platform} -t {uri} {folder} && podman push {uri}", uri = image.uri);
-        notes.push(note("images".into(), format!("{what} before jobs run: {}", image.uri), Some(fix)));
+        let message = format!("{whose} image has to be in the registry before jobs run: {uri}");
+        notes.push(note("images".into(), message, Some(format!("{build}; then podman push {uri}"))));
     }
     for variable in batch::secrets(project) {
         let name = names.secret_parameter(&variable);

@@ -19,6 +19,7 @@ mod process;
 pub mod read;
 mod result;
 pub mod runner;
+mod s3_copy;
 pub mod shape;
 mod spill;
 pub mod sql;

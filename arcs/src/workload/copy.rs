@@ -1,5 +1,5 @@
 //! `copy`: the objects of the sources flow in, the same bytes flow out below the main sink, under the same relative
-//! paths. Counts: `objects` and the bytes; a copy has no lines.
+//! paths. Counts: `objects` and the bytes; a copy has no lines. What lies in S3 and goes there is copied by S3 itself.
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
+use futures::{StreamExt, TryStreamExt};
 use manifests::{ArcSpec, Counts, MAIN_ROLE, ManifestObject};
-use object_store::{ObjectMeta, ObjectStoreExt};
 use serde::Deserialize;
 use tokio::runtime::Handle;
 
@@ -17,10 +17,8 @@ use crate::error::ArcsError;
 use crate::filter::{Filter, FilterSpec};
 use crate::read::{ObjectProblem, SourceObject, Unread, open, unread};
 use crate::runner::{remove_staged_beside, source_object};
+use crate::s3_copy::{self, COPIES_AT_ONCE, S3Copier, S3Copy, Uncopied};
 use crate::write::{Stage, StagedFile, Target};
-
-/// The largest object that S3 copies in one call, in bytes; larger ones pass through here.
-const SERVER_COPY_BYTES_MAX: u64 = 5 << 30;
 
 /// Bytes that pass through at a time.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -143,15 +141,15 @@ struct Copied {
 enum CopiedFile {
     /// Its bytes are staged.
     Staged(StagedFile),
-    /// The store copies it by itself when it is published.
-    InStore { source: SourceObject, target: Target, relative: String, size: u64 },
+    /// S3 has copied it, into parts that nobody can read.
+    InS3(S3Copy),
 }
 
 impl CopiedFile {
     fn size(&self) -> u64 {
         match self {
             CopiedFile::Staged(file) => file.size,
-            CopiedFile::InStore { size, .. } => *size,
+            CopiedFile::InS3(copy) => copy.size,
         }
     }
 }
@@ -165,21 +163,14 @@ impl Drop for StopOnDrop {
     }
 }
 
+/// S3 copies what lies in S3 and goes there; all else passes through here.
 async fn copy_all(input: &RunInput<'_>, copies: Vec<PlannedCopy>, target: &Target) -> Result<Copied, ArcsError> {
-    let (mut copied, mut through) = (Copied::default(), Vec::new());
-    for copy in copies {
-        if !is_one_store(&copy.source, target) {
-            through.push(copy);
-            continue;
-        }
-        match look(&copy.source).await? {
-            Err(problem) => copied.problems.push(problem),
-            Ok(meta) if meta.size > SERVER_COPY_BYTES_MAX => through.push(copy),
-            Ok(meta) => {
-                let PlannedCopy { source, relative } = copy;
-                copied.files.push(CopiedFile::InStore { source, target: target.clone(), relative, size: meta.size });
-            }
-        }
+    let copier = input.context.aws.as_ref().map(S3Copier::new);
+    let is_inside = |copy: &PlannedCopy| copier.is_some() && s3_copy::is_inside(&copy.source.uri, &target.uri(&copy.relative));
+    let (inside, mut through): (Vec<PlannedCopy>, Vec<PlannedCopy>) = copies.into_iter().partition(is_inside);
+    let mut copied = Copied::default();
+    if let Some(copier) = &copier {
+        through.extend(copy_inside(copier, inside, target, &mut copied).await?);
     }
     if through.is_empty() {
         return Ok(copied);
@@ -188,27 +179,56 @@ async fn copy_all(input: &RunInput<'_>, copies: Vec<PlannedCopy>, target: &Targe
     let (is_stopped, runtime) = (stop.0.clone(), Handle::current());
     let stage = Stage::new(target.clone(), runtime.clone(), input.context.options.spill_folder.clone());
     let passed = tokio::task::spawn_blocking(move || pass_through(&through, &stage, &runtime, &is_stopped)).await;
-    let passed = passed.unwrap_or_else(|_| Err(ArcsError::internal("the thread that copies panicked")))?;
-    copied.files.extend(passed.files);
-    copied.problems.extend(passed.problems);
-    Ok(copied)
-}
-
-/// Whether the store can copy by itself. Local disk would make a link, which is no copy.
-fn is_one_store(source: &SourceObject, target: &Target) -> bool {
-    Arc::ptr_eq(&source.store, &target.store) && !source.uri.starts_with("file://")
-}
-
-async fn look(source: &SourceObject) -> Result<Result<ObjectMeta, ObjectProblem>, ArcsError> {
-    let problem = |reason: String| Ok(Err(ObjectProblem { uri: source.uri.clone(), reason }));
-    match source.store.head(&source.path).await {
-        Ok(meta) if source.etag.is_some() && meta.e_tag != source.etag => problem("the object was replaced after it arrived".into()),
-        Ok(meta) => Ok(Ok(meta)),
-        Err(error) => match unread(source, error) {
-            Unread::Problem(reason) => problem(reason),
-            Unread::Error(error) => Err(error),
-        },
+    match passed.unwrap_or_else(|_| Err(ArcsError::internal("the thread that copies panicked"))) {
+        Ok(passed) => {
+            copied.files.extend(passed.files);
+            copied.problems.extend(passed.problems);
+            Ok(copied)
+        }
+        Err(error) => {
+            Box::new(StagedCopy(copied.files)).abort().await;
+            Err(error)
+        }
     }
+}
+
+/// Has S3 copy; gives back what it does not copy by itself.
+async fn copy_inside(
+    copier: &S3Copier,
+    copies: Vec<PlannedCopy>,
+    target: &Target,
+    copied: &mut Copied,
+) -> Result<Vec<PlannedCopy>, ArcsError> {
+    let is_unsupported = AtomicBool::new(false);
+    let stage = |copy: PlannedCopy| async {
+        let staged = match is_unsupported.load(Ordering::SeqCst) {
+            true => Err(Uncopied::Unsupported),
+            false => copier.stage(&copy.source, &target.uri(&copy.relative)).await,
+        };
+        (copy, staged)
+    };
+    let (mut through, mut failed) = (Vec::new(), None);
+    let mut staged = futures::stream::iter(copies).map(stage).buffer_unordered(COPIES_AT_ONCE);
+    while let Some((copy, staged)) = staged.next().await {
+        match staged {
+            Ok(file) => copied.files.push(CopiedFile::InS3(file)),
+            Err(Uncopied::Problem(reason)) => copied.problems.push(ObjectProblem { uri: copy.source.uri, reason }),
+            Err(Uncopied::Unsupported) => {
+                if !is_unsupported.swap(true, Ordering::SeqCst) {
+                    tracing::warn!("this S3 does not copy by itself: objects pass through the worker");
+                }
+                through.push(copy);
+            }
+            Err(Uncopied::Error(error)) => {
+                failed = Some(error);
+                break;
+            }
+        }
+    }
+    drop(staged);
+    let Some(error) = failed else { return Ok(through) };
+    Box::new(StagedCopy(std::mem::take(&mut copied.files))).abort().await;
+    Err(error)
 }
 
 fn pass_through(copies: &[PlannedCopy], stage: &Arc<Stage>, runtime: &Handle, is_stopped: &AtomicBool) -> Result<Copied, ArcsError> {
@@ -250,8 +270,9 @@ fn pass_one(copy: &PlannedCopy, stage: &Arc<Stage>, runtime: &Handle, is_stopped
 }
 
 async fn abort(file: CopiedFile) {
-    if let CopiedFile::Staged(file) = file {
-        file.abort().await;
+    match file {
+        CopiedFile::Staged(file) => file.abort().await,
+        CopiedFile::InS3(copy) => copy.abort().await,
     }
 }
 
@@ -260,36 +281,20 @@ struct StagedCopy(Vec<CopiedFile>);
 #[async_trait]
 impl StagedWork for StagedCopy {
     async fn publish(self: Box<Self>) -> Result<Vec<SinkFiles>, ArcsError> {
-        let mut objects = Vec::new();
-        for file in self.0 {
-            objects.push(publish(file).await?);
-        }
+        let published = futures::stream::iter(self.0).map(publish).buffer_unordered(COPIES_AT_ONCE);
+        let mut objects: Vec<ManifestObject> = published.try_collect().await?;
         objects.sort_by(|a, b| a.uri.cmp(&b.uri));
         Ok(vec![SinkFiles { role: MAIN_ROLE.to_owned(), objects, columns: Vec::new() }])
     }
 
     async fn abort(self: Box<Self>) {
-        for file in self.0 {
-            abort(file).await;
-        }
+        futures::stream::iter(self.0).for_each_concurrent(COPIES_AT_ONCE, abort).await;
     }
 }
 
 async fn publish(file: CopiedFile) -> Result<ManifestObject, ArcsError> {
     match file {
         CopiedFile::Staged(file) => Ok(ManifestObject { rows: None, ..file.publish().await? }),
-        CopiedFile::InStore { source, target, relative, .. } => {
-            let (path, uri) = (target.path(&relative), target.uri(&relative));
-            let fail = |source| ArcsError::Store { action: "copy to", uri: uri.clone(), source };
-            target.store.copy(&source.path, &path).await.map_err(fail)?;
-            let meta = target.store.head(&path).await.map_err(fail)?;
-            Ok(ManifestObject {
-                uri: uri.clone(),
-                size: meta.size,
-                etag: meta.e_tag,
-                version_id: meta.version,
-                ..ManifestObject::default()
-            })
-        }
+        CopiedFile::InS3(copy) => copy.publish().await,
     }
 }

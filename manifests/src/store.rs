@@ -111,7 +111,14 @@ impl ObjectStores {
             let known: Vec<_> = self.by_prefix.iter().map(|entry| entry.0.as_str()).chain(s3).collect();
             return Err(fail(format!("only {} can be read here", known.join(", "))));
         };
-        let path = Path::parse(rest).map_err(|error| fail(error.to_string()))?;
+        if uri.starts_with(S3) && rest.starts_with('/') {
+            // A path would be the key without it, which is another object.
+            return Err(fail("its key begins with `/`; copy it to one that does not".into()));
+        }
+        let path = Path::parse(rest).map_err(|error| match error {
+            object_store::path::Error::EmptySegment { .. } => fail("it has an empty segment; copy it to a name without `//`".into()),
+            error => fail(error.to_string()),
+        })?;
         Ok(Located { store, path })
     }
 
@@ -374,7 +381,9 @@ mod tests {
         }
         assert_eq!((opened.load(Ordering::SeqCst), wrapped.load(Ordering::SeqCst)), (2, 3), "two buckets, and the disk");
         assert_eq!(stores.locate("s3://one/c%20d").unwrap().path.as_ref(), "c%20d");
-        assert!(stores.locate("s3://one/../x").is_err() && stores.locate("http://one/x").is_err());
+        for uri in ["s3://one/../x", "s3://one//a", "s3://one/a//b", "http://one/x"] {
+            assert!(stores.locate(uri).is_err(), "{uri}");
+        }
     }
 
     #[test]

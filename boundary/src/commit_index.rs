@@ -48,17 +48,18 @@ impl CommitIndex {
         Ok(None)
     }
 
-    /// What a lot holds; nothing where it has no commit.
-    async fn held(&mut self, lot: Lot) -> Result<&HashSet<u128>, BoundaryError> {
-        if !self.remembered.contains_key(&lot) {
-            let commit = self.stores.read_commit(&self.dataset, lot, 1).await?;
-            self.remember(lot, commit.as_ref());
+    /// What a lot holds; `None` where it has no commit, which is not remembered: a backfill may bring one.
+    async fn held(&mut self, lot: Lot) -> Result<Option<&HashSet<u128>>, BoundaryError> {
+        if !self.remembered.contains_key(&lot)
+            && let Some(commit) = self.stores.read_commit(&self.dataset, lot, 1).await?
+        {
+            self.remember(lot, &commit);
         }
-        Ok(self.remembered.entry(lot).or_default())
+        Ok(self.remembered.get(&lot))
     }
 
-    fn remember(&mut self, lot: Lot, commit: Option<&Manifest>) {
-        let held: HashSet<u128> = commit.into_iter().flat_map(identities).map(|(uri, mark)| hash(&uri, &mark)).collect();
+    fn remember(&mut self, lot: Lot, commit: &Manifest) {
+        let held: HashSet<u128> = identities(commit).map(|(uri, mark)| hash(&uri, &mark)).collect();
         let mut objects: usize = self.remembered.values().map(HashSet::len).sum::<usize>() + held.len();
         while objects > REMEMBERED_MAX
             && let Some((_, oldest)) = self.remembered.pop_first()
@@ -92,7 +93,7 @@ impl Index for CommitIndex {
     }
 
     async fn fold(&mut self, manifest: &Manifest) -> Result<(), BoundaryError> {
-        self.remember(manifest.lot_id, Some(manifest));
+        self.remember(manifest.lot_id, manifest);
         if self.last.as_ref().is_none_or(|last| last.lot <= manifest.lot_id) {
             self.last = Some(Folded { lot: manifest.lot_id, mark: mark(manifest) });
         }
@@ -104,8 +105,9 @@ impl Index for CommitIndex {
         let lot_of = |arrival: &Arrival| Lot::containing(self.unit, arrival.arrived);
         let Some(mut lot) = arrivals.iter().map(lot_of).min() else { return Ok(arrivals) };
         while lot <= last {
-            let held = self.held(lot).await?;
-            arrivals.retain(|arrival| !held.contains(&hash(&arrival.uri, &arrival.mark())));
+            if let Some(held) = self.held(lot).await? {
+                arrivals.retain(|arrival| !held.contains(&hash(&arrival.uri, &arrival.mark())));
+            }
             lot = lot.next();
         }
         Ok(arrivals)

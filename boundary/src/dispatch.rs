@@ -468,6 +468,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_a_backfill_brings_is_due_without_an_event_however_old_it_is() {
+        let (stores, bus) = (Stores::memory().unwrap(), Arc::new(MemoryBus::default()));
+        let mut dispatcher = Dispatcher::new(stores.clone(), bus.clone()).await.unwrap();
+        arrive(&stores, &bus, lot(0), &[], 1).await;
+        dispatcher.pass(&[arc()], at(20), &worker()).await.unwrap();
+        let object = ManifestObject { uri: "memory:///in/a".into(), ..ManifestObject::default() };
+        let year_ago = lot(-365 * 24 * 60);
+        stores.commit(&Manifest::new(dataset("in"), year_ago, vec![object])).await.unwrap();
+        let found = dispatcher.pass(&[arc()], at(20), &worker()).await.unwrap();
+        assert_eq!(found.runs.iter().map(|run| (run.plan.lot, run.why)).collect::<Vec<_>>(), [(year_ago, Why::New)]);
+    }
+
+    #[tokio::test]
     async fn an_old_lot_is_looked_at_when_its_event_comes() {
         let (stores, bus) = (Stores::memory().unwrap(), Arc::new(MemoryBus::default()));
         let mut dispatcher = Dispatcher::new(stores.clone(), bus.clone()).await.unwrap();

@@ -29,6 +29,22 @@ pub enum BoundaryError {
         /// The file.
         path: String,
     },
+    /// The list of what a backfill has found could not be kept.
+    #[error("the list of objects `{path}`: {source}; it needs about 300 bytes of disk an object")]
+    Spool {
+        /// The file.
+        path: String,
+        /// SQLite's error.
+        source: rusqlite::Error,
+    },
+    /// A backfill that would leave a gap, or reach into what is the boundary's own.
+    #[error("{reason}")]
+    Backfill {
+        /// Why it cannot be.
+        reason: String,
+        /// What to ask for instead.
+        next: String,
+    },
     /// A service of AWS said no.
     #[error("{action} {name}: {reason}")]
     Service {
@@ -67,7 +83,9 @@ impl BoundaryError {
             BoundaryError::Listing { source, .. } => manifests::is_transient(source),
             BoundaryError::Service { transient, .. } => *transient,
             BoundaryError::Index { .. } | BoundaryError::IndexLost { .. } => true,
-            BoundaryError::Filter { .. } | BoundaryError::Notify { .. } => false,
+            BoundaryError::Filter { .. } | BoundaryError::Notify { .. } | BoundaryError::Spool { .. } | BoundaryError::Backfill { .. } => {
+                false
+            }
         }
     }
 }

@@ -117,7 +117,7 @@ impl SqliteIndex {
             Err(error) if is_busy(&error) => return Err(fail(error)),
             Err(error) => {
                 tracing::warn!("index {} is rebuilt: {error}", path.display());
-                remove(path);
+                remove_database(path);
                 connect_patiently(path, &dataset).map_err(fail)?
             }
         };
@@ -134,7 +134,7 @@ impl SqliteIndex {
                 tracing::warn!("index {} is damaged and rebuilt: {source}", self.path.display());
                 // Closed before its files go: closing removes the log by its name, which would be the new one's.
                 self.connection = Connection::open_in_memory().map_err(|source| self.error(source))?;
-                remove(&self.path);
+                remove_database(&self.path);
                 let reached = self.reached;
                 *self = SqliteIndex { reached, ..SqliteIndex::open(&self.path, self.dataset.clone())? };
                 Err(lost)
@@ -173,7 +173,7 @@ fn watermark(connection: &Connection) -> rusqlite::Result<Option<Folded>> {
     Ok(row.and_then(|(lot, mark)| Some(Folded { lot: lot.parse().ok()?, mark })))
 }
 
-fn remove(path: &Path) {
+pub(crate) fn remove_database(path: &Path) {
     for suffix in ["", "-wal", "-shm"] {
         let mut file = path.as_os_str().to_owned();
         file.push(suffix);

@@ -5,6 +5,7 @@
 
 mod arrivals;
 pub mod aws;
+mod backfill;
 mod commit_index;
 mod dispatch;
 mod due;
@@ -15,11 +16,14 @@ mod index;
 mod names;
 pub mod notification;
 mod queue;
+mod span;
 mod spec;
+mod spool;
 mod tick;
 mod watch;
 
 pub use arrivals::{ARRIVALS_PER_BATCH, Arrival, Arrivals, Listing, Scanned, Taker, scan};
+pub use backfill::{ANNOUNCES_AT_ONCE, Backfill, Backfilled, BackfilledLot};
 pub use commit_index::CommitIndex;
 pub use dispatch::{Dispatched, Dispatcher, DueRun, LOOKBACK_DAYS, SUBSCRIBER, Worker};
 pub use due::{
@@ -30,6 +34,8 @@ pub use filter::{EXCLUDES_DEFAULT, Filter, FilterSpec};
 pub use index::{Folded, Index, MemoryIndex, SqliteIndex};
 pub use names::{REFUSED_MAX, Refused};
 pub use queue::{HELD_MAX, MESSAGES_PER_CALL, Message, Queue, QueueArrivals};
+pub use span::{Ask, Hears, LOTS_PER_BACKFILL_MAX, Span};
 pub use spec::{BoundarySpec, EventArrival, SETTLE_SECONDS_DEFAULT};
+pub use spool::Spool;
 pub use tick::{Boundary, CommittedLot, LOTS_PER_TICK_MAX, Ticked};
 pub use watch::Watch;

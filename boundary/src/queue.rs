@@ -176,7 +176,8 @@ impl Scan<'_> {
     }
 }
 
-async fn create_document(stores: &Stores, spec: &BoundarySpec, objects: &[ManifestObject]) -> Result<String, BoundaryError> {
+/// Writes arrivals down beside the dataset, for the next scan to hand over.
+pub(crate) async fn create_document(stores: &Stores, spec: &BoundarySpec, objects: &[ManifestObject]) -> Result<String, BoundaryError> {
     let body = serde_json::to_vec(objects).map_err(|error| unread_document("", &error))?;
     let mut number = documents(stores, spec).await?.last().map_or(0, |last| last.0) + 1;
     loop {

@@ -57,6 +57,8 @@ pub struct Boundary {
     /// What has been told of files that cannot be taken, at most [`TOLD_MAX`].
     told: BTreeSet<Refused>,
     refused: usize,
+    /// The boundary's first lot, once it is known.
+    first: Option<Lot>,
     /// Whether the last commit's copy and event are known to be out.
     announced: bool,
     /// Whether the index has been held against the commits.
@@ -112,7 +114,7 @@ impl Boundary {
     pub fn new(spec: BoundarySpec, stores: Stores, bus: Arc<dyn Bus>, index: Box<dyn Index>) -> Result<Boundary, BoundaryError> {
         let filter = spec.filter.compile()?;
         let (arrivals, ahead, told) = (Box::new(Listing), Ahead::default(), BTreeSet::new());
-        Ok(Boundary { spec, filter, stores, bus, index, arrivals, ahead, told, refused: 0, announced: false, verified: false })
+        Ok(Boundary { spec, filter, stores, bus, index, arrivals, ahead, told, refused: 0, first: None, announced: false, verified: false })
     }
 
     /// The same, which hears of arrivals elsewhere.
@@ -143,10 +145,7 @@ impl Boundary {
 
     async fn tick_once(&mut self, now: DateTime<Utc>) -> Result<Ticked, BoundaryError> {
         let last = self.catch_up().await?;
-        let mut open = match last {
-            Some(last) => last.next(),
-            None => self.agree_on_first_lot(now).await?,
-        };
+        let mut open = self.open_lot(last, now).await?;
         let (mut waiting, total) = self.scan(now).await?;
         let mut committed = Vec::new();
         let next = loop {
@@ -234,17 +233,16 @@ impl Boundary {
         Ok(())
     }
 
-    /// The first lot is agreed on once, whoever ticks first, so that two boundaries never begin at two lots.
-    async fn agree_on_first_lot(&self, now: DateTime<Utc>) -> Result<Lot, BoundaryError> {
-        let path = paths::first_lot(&self.spec.dataset.id());
-        let lot = gather::first_lot(self.spec.unit, self.spec.from, now);
-        self.stores.metadata.create(&path, format!("{{\"lot\":\"{lot}\"}}")).await?;
-        let body = self.stores.metadata.get(&path).await?.unwrap_or_default();
-        let read = || serde_json::from_slice::<serde_json::Value>(&body).ok()?.get("lot")?.as_str()?.parse().ok();
-        read().ok_or_else(|| {
-            let (path, reason) = (self.stores.metadata.uri(&path), "no lot in it".to_owned());
-            BoundaryError::Manifests(ManifestsError::Document { path, what: "the first lot of a boundary", reason })
-        })
+    /// The lot after the last. Lots from before the boundary's first are a backfill's, which may not have come to its end.
+    async fn open_lot(&mut self, last: Option<Lot>, now: DateTime<Utc>) -> Result<Lot, BoundaryError> {
+        if self.first.is_none() {
+            self.first = match last {
+                Some(last) => first_lot(&self.stores, &self.spec).await?.filter(|first| first.unit() == last.unit()),
+                None => Some(agree_on_first_lot(&self.stores, &self.spec, gather::first_lot(self.spec.unit, self.spec.from, now)).await?),
+            };
+        }
+        let after_last = last.map(Lot::next);
+        Ok(after_last.max(self.first).unwrap_or_else(|| gather::first_lot(self.spec.unit, self.spec.from, now)))
     }
 
     /// Commits the open lot with what belongs to it, or adapts to the one who was faster: their objects no longer wait.
@@ -270,6 +268,24 @@ impl Boundary {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// The lot that a boundary's dataset begins with, where that has been agreed on.
+pub(crate) async fn first_lot(stores: &Stores, spec: &BoundarySpec) -> Result<Option<Lot>, BoundaryError> {
+    let path = paths::first_lot(&spec.dataset.id());
+    let Some(body) = stores.metadata.get(&path).await? else { return Ok(None) };
+    let read = || serde_json::from_slice::<serde_json::Value>(&body).ok()?.get("lot")?.as_str()?.parse().ok();
+    read().map(Some).ok_or_else(|| {
+        let (path, reason) = (stores.metadata.uri(&path), "no lot in it".to_owned());
+        BoundaryError::Manifests(ManifestsError::Document { path, what: "the first lot of a boundary", reason })
+    })
+}
+
+/// The first lot is agreed on once, whoever begins first, so that two boundaries never begin at two lots: `lot`, unless
+/// another is there.
+pub(crate) async fn agree_on_first_lot(stores: &Stores, spec: &BoundarySpec, lot: Lot) -> Result<Lot, BoundaryError> {
+    stores.metadata.create(&paths::first_lot(&spec.dataset.id()), format!("{{\"lot\":\"{lot}\"}}")).await?;
+    Ok(first_lot(stores, spec).await?.unwrap_or(lot))
 }
 
 #[cfg(test)]

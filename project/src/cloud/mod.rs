@@ -65,12 +65,17 @@ impl Cloud {
 
     /// A client of S3 for what `object_store` does not do.
     pub fn s3(&self) -> aws_sdk_s3::Client {
-        let mut config = aws_sdk_s3::config::Builder::from(self.aws.config());
-        if let Some(url) = self.aws.s3_endpoint_url() {
-            config = config.endpoint_url(url).force_path_style(true);
-        }
-        aws_sdk_s3::Client::from_conf(config.build())
+        s3_client(&self.aws)
     }
+}
+
+/// A client of S3 for what `object_store` does not do.
+pub fn s3_client(aws: &Aws) -> aws_sdk_s3::Client {
+    let mut config = aws_sdk_s3::config::Builder::from(aws.config());
+    if let Some(url) = aws.s3_endpoint_url() {
+        config = config.endpoint_url(url).force_path_style(true);
+    }
+    aws_sdk_s3::Client::from_conf(config.build())
 }
 
 /// The configuration for a region.

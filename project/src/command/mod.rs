@@ -2,6 +2,7 @@
 //! the exit codes, the project they load.
 
 pub mod audit;
+pub mod backfill;
 pub mod bootstrap;
 pub mod completions;
 pub mod ddl;
@@ -70,6 +71,8 @@ pub enum Command {
     Reprocess(reprocess::Args),
     /// Run again what failed or is partial
     Retry(retry::Args),
+    /// Take objects from before a boundary into lots of their time
+    Backfill(backfill::Args),
     /// Hold what is there against what the manifests promise
     Audit(audit::Args),
     /// Query the committed data of the project's datasets
@@ -112,6 +115,7 @@ impl Command {
             Command::Replay(args) => replay::run(args, context).await,
             Command::Reprocess(args) => reprocess::run(args, context).await,
             Command::Retry(args) => retry::run(args, context).await,
+            Command::Backfill(args) => backfill::run(args, context).await,
             Command::Audit(args) => audit::run(args, context).await,
             Command::Query(args) => query::run(args, context).await,
             Command::Lots(args) => lots::run(args, context).await,

@@ -8,12 +8,14 @@ mod owner;
 mod progress;
 mod register;
 mod runs;
+mod s3_listing;
 mod stop;
 pub mod up;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use boundary::Hears;
 use manifests::{Aws, AwsSettings, Bus, DiskBus, EventBridgeBus, ObjectStores, Root, Stores};
 use project::synth::Names;
 use project::{Placement, Project};
@@ -23,6 +25,7 @@ pub use job::Job;
 pub use progress::{Line, Progress};
 pub use register::{check_owners, register};
 pub use runs::{Outcome, Planner, Ran, reprocess, run, threads};
+pub use s3_listing::S3Listing;
 pub use stop::Stop;
 
 /// A project opened for work.
@@ -45,8 +48,14 @@ pub struct Engine {
 impl Engine {
     /// Opens the stores and registers the project and the datasets it owns.
     pub async fn open(project: Project) -> anyhow::Result<Engine> {
+        let engine = Engine::look(project).await?;
+        register(&engine.project, &engine.stores).await?;
+        Ok(engine)
+    }
+
+    /// Opens the stores to look at them: nothing is registered.
+    pub async fn look(project: Project) -> Result<Engine, Trouble> {
         let Opened { stores, bus, root, aws } = open(&project).await?;
-        register(&project, &stores).await?;
         Ok(Engine { project: Arc::new(project), stores, bus, owner: owner::this_worker(), root, aws })
     }
 
@@ -58,6 +67,16 @@ impl Engine {
     /// Where a boundary keeps what it can rebuild.
     pub fn index_path(&self, boundary: &str) -> PathBuf {
         self.root.join("cache").join(format!("boundary={boundary}.sqlite"))
+    }
+
+    /// Where a backfill of a boundary keeps what it has found, which does not outlast this process.
+    pub fn spool_path(&self, boundary: &str) -> PathBuf {
+        self.root.join("cache").join(format!("backfill={boundary}-{}.sqlite", std::process::id()))
+    }
+
+    /// How the boundaries of the placement hear of what arrives.
+    pub fn hears(&self) -> Hears {
+        if self.aws.is_some() { Hears::Queue } else { Hears::Listing }
     }
 }
 

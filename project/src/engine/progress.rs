@@ -77,6 +77,11 @@ impl Line {
         self.bar.set_message(format!("{} {objects}/{total} objects, {lines} lines, {bytes}", self.text));
     }
 
+    /// How far something else is.
+    pub fn note(&self, text: &str) {
+        self.bar.set_message(format!("{} {text}", self.text));
+    }
+
     /// So much more is done.
     pub fn more(&self, done: u64) {
         self.bar.inc(done);

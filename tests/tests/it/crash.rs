@@ -47,6 +47,14 @@ impl<'a> Lake<'a> {
         command
     }
 
+    /// Takes in what the boundary would.
+    fn backfill(&self) -> Command {
+        let times = ["--from", "2026-02-06T10:00:00Z", "--to", "2026-02-06T10:20:00Z"];
+        let mut command = arc(&["backfill", "-q", "--boundary", "in", "-p"]);
+        command.arg(self.project()).args(times);
+        command
+    }
+
     fn replay(&self) -> Command {
         let mut command = arc(&["replay", "-q", "--arc", "convert", "--lot", "20260206PT5M120..20260206PT5M121", "-p"]);
         command.arg(self.project());
@@ -198,6 +206,23 @@ fn killed_before_every_write_of_the_pipeline() {
             let lake = Lake::new(folder);
             killed_and_restarted(n, || lake.up());
             assert_same(&expected, &lake.contents(), &format!("killed at write {n}"));
+        }
+    });
+}
+
+#[test]
+fn killed_before_every_write_of_a_backfill() {
+    two_lanes(|folder, is_mine| {
+        let undisturbed = Lake::new(folder);
+        run(&mut undisturbed.up());
+        let expected = undisturbed.contents();
+        let writes = count(Lake::new(folder).backfill(), &undisturbed);
+        assert!(writes > 10, "only {writes} writes: this test would prove little");
+        for n in (1..=writes).filter(|n| is_mine(*n)) {
+            let lake = Lake::new(folder);
+            killed_and_restarted(n, || lake.backfill());
+            run(&mut lake.up());
+            assert_same(&expected, &lake.contents(), &format!("backfill killed at write {n}"));
         }
     });
 }

@@ -203,6 +203,36 @@ fn the_audit_counts_lines_again() {
 }
 
 #[test]
+fn a_backfill_comes_before_the_first_lot() {
+    let lake = Lake::new();
+    let backfill = |arguments: &[&str]| lake.arc(&[&["backfill", "--boundary", "in", "--output", "json"], arguments].concat());
+    let times = ["--from", "2026-02-06T09:50:00Z", "--to", "2026-02-06T10:12:00Z"];
+    let planned = backfill(&[&times[..], &["--dry-run"]].concat());
+    assert_eq!(planned.code, Some(0), "{planned:?}");
+    let objects = |out: &str| -> Vec<(String, u64)> {
+        let rows: Value = serde_json::from_str(out).expect("JSON");
+        let row = |row: &Value| (row["lot"].as_str().expect("a lot").to_owned(), row["objects"].as_u64().expect("a number"));
+        rows.as_array().expect("a list").iter().map(row).collect()
+    };
+    let expected = [("20260206PT5M118", 0), ("20260206PT5M119", 0), ("20260206PT5M120", 2), ("20260206PT5M121", 0)];
+    let expected: Vec<(String, u64)> = expected.map(|(lot, objects)| (lot.to_owned(), objects)).to_vec();
+    assert_eq!(objects(&planned.out), expected);
+    assert!(lake.files().is_empty(), "a dry run writes nothing");
+    let done = backfill(&times);
+    assert_eq!((done.code, &done.out), (Some(0), &planned.out), "{done:?}");
+    assert_eq!(backfill(&times).out, "[]\n", "once is enough");
+    assert_eq!(lake.up().code, Some(0));
+    let listed = lake.arc(&["lots", "logs", "--list", "--output", "json"]);
+    let rest = [("20260206PT5M122", 1), ("20260206PT5M123", 1)].map(|(lot, objects)| (lot.to_owned(), objects));
+    assert_eq!(objects(&listed.out), [expected, rest.to_vec()].concat());
+    assert_eq!(lake.query("SELECT count(*) AS rows FROM access_logs"), json!([{"rows": 84}]));
+    let refused = backfill(&["--from", "2026-02-06T09:00:00Z"]);
+    assert!(refused.code == Some(2) && refused.err.contains("took all that was there"), "{refused:?}");
+    let unknown = lake.arc(&["backfill", "--boundary", "inn", "--from", "2d"]);
+    assert!(unknown.code == Some(4) && unknown.err.contains("--boundary in"), "{unknown:?}");
+}
+
+#[test]
 fn an_arc_runs_on_a_lot_that_is_there() {
     let lake = Lake::new();
     lake.up();

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::config::TableParquetOptions;
 use datafusion::common::{DataFusionError, ScalarValue, project_schema};
 use datafusion::datasource::TableType;
 use datafusion::datasource::file_format::FileFormat;
@@ -80,6 +81,16 @@ impl CommittedFiles {
     ) -> Result<Option<CommittedFiles>, DataFusionError> {
         let mut lots = lots.to_vec();
         lots.iter_mut().for_each(|lot| lot.files.retain(|object| object.uri.ends_with(".parquet")));
+        CommittedFiles::open_all(state, stores, dataset, &lots).await
+    }
+
+    /// The same of files that are Parquet whatever they are called.
+    pub(crate) async fn open_all(
+        state: &dyn Session,
+        stores: &Stores,
+        dataset: &Dataset,
+        lots: &[LotFiles<'_>],
+    ) -> Result<Option<CommittedFiles>, DataFusionError> {
         let objects: Vec<&ManifestObject> = lots.iter().flat_map(|lot| lot.files.iter().copied()).collect();
         let Some(first) = objects.first() else { return Ok(None) };
         let external = |error: ManifestsError| DataFusionError::External(Box::new(error));
@@ -89,7 +100,7 @@ impl CommittedFiles {
         let keys = partition_keys(dataset, &objects);
         let metas: Result<Vec<ObjectMeta>, ManifestsError> = objects.iter().map(|object| meta(stores, object)).collect();
         let metas = metas.map_err(external)?;
-        let (fields, moved) = schema_of(state, &store, &lots, &metas, &keys).await?;
+        let (fields, moved) = schema_of(state, &store, lots, &metas, &keys).await?;
         let types = partition_types(state, &store, &metas, &keys).await?;
         let kind = |key: &str| {
             let name = types.get(key).and_then(Value::as_str);
@@ -152,12 +163,22 @@ async fn schema_of(
             _ => {
                 for (file, object) in own.iter().zip(&lot.files) {
                     let metas = std::slice::from_ref(file);
-                    all.add(ParquetFormat::default().infer_schema(state, store, metas).await?.as_ref(), &object.uri)?;
+                    all.add(
+                        ParquetFormat::default().with_options(options()).infer_schema(state, store, metas).await?.as_ref(),
+                        &object.uri,
+                    )?;
                 }
             }
         }
     }
     Ok(all.finish(keys))
+}
+
+/// How files are read: times of other programs in 96 bits are microseconds too, and so reach beyond the year 2262.
+fn options() -> TableParquetOptions {
+    let mut options = TableParquetOptions::default();
+    options.global.coerce_int96 = Some("us".to_owned());
+    options
 }
 
 /// The columns of files, as they come together.
@@ -245,7 +266,7 @@ fn store_url(uri: &str) -> Result<ObjectStoreUrl, DataFusionError> {
 }
 
 /// The `key=value` folders between a dataset's path and a file.
-fn keys_of<'a>(dataset: &Dataset, uri: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+pub(crate) fn keys_of<'a>(dataset: &Dataset, uri: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
     let relative = uri.strip_prefix(dataset.path_uri.as_str()).unwrap_or_default();
     let folders = relative.rsplit_once('/').map_or("", |(folders, _)| folders);
     folders.split('/').filter_map(|folder| folder.split_once('='))
@@ -328,7 +349,7 @@ impl TableProvider for CommittedFiles {
         for group in &self.groups {
             let own = group.schema.table_schema();
             let places: Result<Vec<usize>, _> = wanted.iter().map(|column| own.index_of(all.field(*column).name())).collect();
-            let source = ParquetSource::new(group.schema.clone()).with_enable_page_index(true);
+            let source = ParquetSource::new(group.schema.clone()).with_table_parquet_options(options()).with_enable_page_index(true);
             let files = FileGroup::new(group.files.clone()).split_files(state.config().target_partitions());
             let config = FileScanConfigBuilder::new(self.url.clone(), Arc::new(source))
                 .with_file_groups(files)

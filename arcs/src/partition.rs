@@ -13,6 +13,10 @@ use serde::{Deserialize, Serialize};
 /// none.
 pub const NO_VALUE: &str = "__HIVE_DEFAULT_PARTITION__";
 
+/// The first day that partitions are looked for in tables, where nothing else is said: before the first cloud log was
+/// written.
+pub const FIRST_DAY: &str = "2006-01-01";
+
 /// Bytes of a partition's folder, name and escaped value: what every file system takes as a name.
 pub const FOLDER_BYTES_MAX: usize = 255;
 

@@ -27,16 +27,29 @@ const CLOCK_FUNCTIONS: [&str; 5] = ["now", "current_timestamp", "current_date", 
 
 /// Accepts exactly one SELECT (or VALUES, or a query WITH ...); otherwise says what to change.
 pub fn check_select(sql: &str) -> Result<(), String> {
+    parse_select(sql).map(drop)
+}
+
+/// The same, parsed.
+pub(crate) fn parse_select(sql: &str) -> Result<Box<ast::Query>, String> {
     if sql.len() > SQL_BYTES_MAX {
         return Err(format!("the query is longer than {SQL_BYTES_MAX} bytes"));
     }
-    let statements = DFParser::parse_sql(sql).map_err(|error| format!("the SQL does not parse: {}", error.strip_backtrace()))?;
-    let is_query = |statement: &Statement| matches!(statement, Statement::Statement(inner) if matches!(**inner, ast::Statement::Query(_)));
-    match (statements.len(), statements.front()) {
-        (1, Some(statement)) if is_query(statement) => Ok(()),
-        (0, _) => Err("there is no query; write one SELECT".into()),
-        (1, _) => Err("only SELECT is allowed: a query reads and writes nothing else".into()),
-        (count, _) => Err(format!("there are {count} statements; write one SELECT")),
+    let mut statements = DFParser::parse_sql(sql).map_err(|error| format!("the SQL does not parse: {}", error.strip_backtrace()))?;
+    let query = |statement| match statement {
+        Some(Statement::Statement(inner)) => {
+            if let ast::Statement::Query(query) = *inner {
+                Some(query)
+            } else {
+                None
+            }
+        }
+        _ => None,
+    };
+    match statements.len() {
+        0 => Err("there is no query; write one SELECT".into()),
+        1 => query(statements.pop_front()).ok_or_else(|| "only SELECT is allowed: a query reads and writes nothing else".into()),
+        count => Err(format!("there are {count} statements; write one SELECT")),
     }
 }
 
@@ -111,6 +124,11 @@ pub fn plain_type(kind: &DataType) -> DataType {
         DataType::Struct(fields) => DataType::Struct(fields.iter().map(|field| inside(field)).collect()),
         kind => kind.clone(),
     }
+}
+
+/// A table's name that SQL takes without quotes: lower-case letters, digits and `_`.
+pub fn table_name(name: &str) -> String {
+    name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '_' }).collect()
 }
 
 /// Whether a column's name needs no quotes anywhere: lower-case letters, digits and `_`, no digit first.

@@ -112,6 +112,13 @@ pub struct Counts {
     pub bytes_in: u64,
     /// Bytes written.
     pub bytes_out: u64,
+    /// Bytes that a service read for the run and bills: those of Athena.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub bytes_scanned: u64,
+}
+
+fn is_nothing(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Counts {
@@ -135,6 +142,7 @@ impl AddAssign for Counts {
         self.extra += other.extra;
         self.bytes_in += other.bytes_in;
         self.bytes_out += other.bytes_out;
+        self.bytes_scanned += other.bytes_scanned;
     }
 }
 

@@ -1,16 +1,18 @@
 //! Tables as Athena has them: what is known of a dataset's columns flows in; types, names and properties flow out, the same
 //! for `arc ddl` and for the tables that a deployment makes.
 
+pub use arcs::partition::FIRST_DAY;
 use arcs::partition::PartitionKey;
 use arcs::shape::PartitionColumn;
+pub use arcs::sql::table_name;
+use arcs::write::Codec;
 use arrow::datatypes::{DataType, TimeUnit};
+use manifests::ArcSpec;
 
 use crate::columns::Known;
 
 /// The longest comment that Athena keeps, in characters.
 pub const COMMENT_CHARACTERS_MAX: usize = 255;
-/// The first day that partitions are looked for, where nothing else is said: before the first cloud log was written.
-pub const FIRST_DAY: &str = "2006-01-01";
 
 /// The type of a column in Athena's words.
 pub fn athena_type(kind: &DataType) -> String {
@@ -41,15 +43,22 @@ pub fn athena_type(kind: &DataType) -> String {
     }
 }
 
-/// A name that needs no quotes: lower case letters, digits and `_`.
-pub fn table_name(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '_' }).collect()
+/// How the files of an arc are compressed.
+pub fn codec(arc: &ArcSpec) -> Codec {
+    let asked = arcs::shape::parquet(&arc.workload).ok().filter(|_| arc.kind == "convert");
+    asked.unwrap_or_default().codec
 }
 
-/// The table's properties: partitions are projected, so that no crawler and no `MSCK REPAIR` is ever needed. `location`
-/// ends in a slash; earlier days than `first_day` (`2006-01-02`) are not looked for.
-pub fn properties(known: &Known, location: &str, first_day: &str) -> Vec<(String, String)> {
-    let mut properties = vec![("parquet.compression".to_owned(), "ZSTD".to_owned())];
+/// The table's properties: how it is compressed, also by what Athena would write into it; and how partitions are projected,
+/// so that no crawler and no `MSCK REPAIR` is ever needed. `location` ends in a slash; earlier days than `first_day`
+/// (`2006-01-02`) are not looked for.
+pub fn properties(known: &Known, codec: Codec, location: &str, first_day: &str) -> Vec<(String, String)> {
+    let compression = match codec {
+        Codec::Zstd => "ZSTD",
+        Codec::Snappy => "SNAPPY",
+        Codec::None => "UNCOMPRESSED",
+    };
+    let mut properties = vec![("parquet.compression".to_owned(), compression.to_owned())];
     if known.partitions.is_empty() {
         return properties;
     }
@@ -102,5 +111,18 @@ mod tests {
         let kinds =
             [DataType::UInt64, DataType::Utf8View, DataType::Date32, DataType::Decimal128(10, 2), DataType::new_list(DataType::Int8, true)];
         assert_eq!(kinds.map(|kind| athena_type(&kind)), ["decimal(20,0)", "string", "date", "decimal(10,2)", "array<smallint>"]);
+    }
+
+    #[test]
+    fn tables_are_compressed_as_their_files_are() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+        let mut document = crate::render(&crate::Origin::File(folder.join("s3-access-logs.jsonnet")), &[]).unwrap();
+        document["arcs"][0]["workload"]["compression"] = "snappy".into();
+        let project = crate::judge(document, &folder).unwrap();
+        let known = Known { columns: Vec::new(), partitions: Vec::new() };
+        let of = |arc: &ArcSpec| properties(&known, codec(arc), "s3://b/", FIRST_DAY)[0].1.clone();
+        let found: Vec<(&str, String)> = project.arcs.iter().map(|arc| (arc.kind.as_str(), of(arc))).collect();
+        assert!(found.contains(&("convert", "SNAPPY".into())) && found.contains(&("query", "ZSTD".into())), "{found:?}");
+        assert_eq!(properties(&known, Codec::None, "s3://b/", FIRST_DAY)[0].1, "UNCOMPRESSED");
     }
 }

@@ -55,6 +55,7 @@ pub(crate) fn context(stores: &Stores, spill_folder: &std::path::Path) -> RunCon
         options: RunOptions::new(2, spill_folder.to_owned()),
         environment: Arc::new(|name| (name == "REDACT_KEY").then(|| "a key for the tests".to_owned())),
         aws: None,
+        athena: None,
         progress: None,
     }
 }

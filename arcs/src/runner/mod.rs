@@ -18,7 +18,7 @@ use manifests::{
 use crate::convert::Progress;
 use crate::error::ArcsError;
 use crate::read::ObjectProblem;
-use crate::workload::{self, RunInput, SinkFiles, Work};
+use crate::workload::{self, AthenaPlace, RunInput, SinkFiles, Work};
 
 pub use report::RunReport;
 pub use reprocess::{Reprocessed, reprocess};
@@ -65,6 +65,8 @@ pub struct RunContext {
     pub environment: Environment,
     /// The account of AWS that the placement is in; none for a local one.
     pub aws: Option<Aws>,
+    /// What the project has in Athena; none on a local placement.
+    pub athena: Option<AthenaPlace>,
     /// Told how far a conversion is.
     pub progress: Option<Arc<dyn Fn(Progress) + Send + Sync>>,
 }

@@ -17,6 +17,9 @@ use crate::read::ObjectProblem;
 /// Partitions of one call, as Glue has it.
 const PARTITIONS_PER_CALL: usize = 100;
 
+/// What Glue says that no further attempt mends.
+const LASTING: [&str; 4] = ["EntityNotFoundException", "AccessDeniedException", "InvalidInputException", "ValidationException"];
+
 /// The workload.
 pub struct Glue;
 
@@ -144,7 +147,7 @@ impl Workload for Glue {
 
 fn fail<E: ProvideErrorMetadata + std::error::Error>(table: &Table, error: &E) -> ArcsError {
     let message = format!("table {}.{} of Glue: {}", table.database, table.name, manifests::reason(error));
-    let is_transient = !message.contains("EntityNotFoundException") && !message.contains("AccessDenied");
+    let is_transient = error.code().is_none_or(|code| !LASTING.contains(&code));
     ArcsError::Work { message, is_transient }
 }
 
@@ -229,7 +232,7 @@ async fn add(
                 let reason = error.error_detail().and_then(|detail| detail.error_message()).unwrap_or_default();
                 let message =
                     format!("partition {} of {}.{}: {code}: {reason}", error.partition_values().join("/"), table.database, table.name);
-                return Err(ArcsError::Work { message, is_transient: true });
+                return Err(ArcsError::Work { message, is_transient: !LASTING.contains(&code) });
             }
             there.push(error.partition_values().to_vec());
         }

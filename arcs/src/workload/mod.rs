@@ -7,7 +7,7 @@ mod exec;
 mod glue;
 mod query;
 
-pub use query::builtin;
+pub use query::{AthenaPlace, builtin, is_athena};
 
 pub use query::builtin as builtin_query;
 
@@ -336,6 +336,14 @@ mod tests {
                 workload.builtin: `stats` is no query that comes with the program (use error_stats)
                 workload.schemas.other: `other` is no source of this arc
                 workload.schemas.main: `s4` is no format: use alb, apache-combined, apache-common, clb, cloudfront, cloudtrail, cri, delimited, fluentd, grok, iis-w3c, json, log4j, logback, logfmt, nginx, nlb, python, regex, route53-resolver, s3-access, syslog-3164, syslog-5424, vpc-flow, waf (or `rejects`, or {column: type})"#]],
+        );
+        shown(
+            "query",
+            json!({"sql": "SELECT random() AS n FROM main", "engine": "athena", "threads": 2, "workgroup": "a b"}),
+            expect![[r#"
+                workload.workgroup: `a b` is no name of a workgroup: 1 to 128 letters, digits, `.`, `_` and `-`
+                workload.threads: is of engine datafusion alone (remove it)
+                workload.sql: random() gives other rows when the lot is run again; use the times in the data, or `lot`"#]],
         );
         shown(
             "copy",

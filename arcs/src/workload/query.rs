@@ -1,41 +1,30 @@
 //! `query`: one SELECT over the sources' committed Parquet flows in, its rows flow out as Parquet. Sources are tables
 //! named by role, and by dataset. Counts: `objects` and `bytes_in` are what was read, `lines` and `rows` what was written.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+mod athena;
+mod execution;
+mod local;
+mod look;
+mod rows;
+mod statement;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
-use datafusion::catalog::TableProvider;
-use datafusion::datasource::empty::EmptyTable;
-use datafusion::prelude::SessionContext;
-use futures::{FutureExt, StreamExt, TryStreamExt};
-use manifests::{ArcSpec, Counts, MAIN_ROLE, Manifest, ManifestObject, NamedType};
-use object_store::ObjectStoreExt;
+use manifests::{ArcSpec, Counts, MAIN_ROLE, ManifestObject};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Parameter, ParameterKind, Problem, RunInput, SinkFiles, StagedWork, Work, Workload, check_sinks};
-use crate::committed::{CommittedFiles, LotFiles};
+use super::{Parameter, ParameterKind, Problem, RunInput, Work, Workload, check_sinks};
 use crate::declared;
 use crate::error::ArcsError;
-use crate::partition::{PartitionKey, Partitioning};
-use crate::read::ObjectProblem;
-use crate::result::{ResultFile, ResultWriter};
-use crate::runner::{SourceLots, source_object};
+use crate::partition::PartitionKey;
+use crate::runner::SourceLots;
 use crate::sql;
-use crate::types;
-use crate::write::StagedFile;
+pub use athena::AthenaPlace;
 
 /// The queries that come with the program.
 static BUILTINS: &[(&str, &str)] = &[("error_stats", include_str!("error_stats.sql"))];
-
-/// Objects that are looked at side by side.
-const HEADS_IN_FLIGHT: usize = 16;
-
-/// Earlier lots that are looked at for the columns of a source that has nothing in this one.
-const SCHEMA_LOTS_MAX: usize = 1_000;
 
 /// Threads of a query.
 const THREADS_MAX: u32 = 256;
@@ -47,15 +36,54 @@ pub(super) struct Query;
 struct Parameters {
     sql: Option<String>,
     builtin: Option<String>,
+    #[serde(default)]
+    engine: Engine,
+    workgroup: Option<String>,
     partitions: Option<Vec<PartitionKey>>,
     threads: Option<usize>,
     #[serde(default)]
     schemas: BTreeMap<String, Value>,
 }
 
+/// Who runs the query.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Engine {
+    /// This worker.
+    #[default]
+    DataFusion,
+    /// Amazon Athena.
+    Athena,
+}
+
+/// A source with its objects that are there.
+struct Source<'a> {
+    lots: &'a SourceLots,
+    objects: Vec<ManifestObject>,
+}
+
+impl Source<'_> {
+    /// What queries call it.
+    fn names(&self) -> Vec<String> {
+        names(&self.lots.role, &self.lots.dataset.name)
+    }
+}
+
+/// What queries call a source: by its role and by its dataset, each as it is and as it needs no quotes.
+fn names(role: &str, dataset: &str) -> Vec<String> {
+    let mut names = vec![role.to_owned(), sql::table_name(role), dataset.to_owned(), sql::table_name(dataset)];
+    names.dedup();
+    names
+}
+
 /// The text of a query that comes with the program.
 pub fn builtin(name: &str) -> Option<&'static str> {
     BUILTINS.iter().find(|builtin| builtin.0 == name).map(|builtin| builtin.1)
+}
+
+/// Whether the arc's query is Athena's to run.
+pub fn is_athena(arc: &ArcSpec) -> bool {
+    arc.kind == "query" && arc.workload.get("engine").and_then(Value::as_str) == Some("athena")
 }
 
 #[async_trait]
@@ -76,6 +104,13 @@ impl Workload for Query {
             parameter("sql", ParameterKind::Text, "null", "the query; this or `builtin`"),
             parameter("sqlFile", ParameterKind::Text, "null", "a file with the query, beside the project file"),
             parameter("builtin", ParameterKind::Text, "null", "a query that comes with the program: error_stats"),
+            parameter(
+                "engine",
+                ParameterKind::Text,
+                r#""datafusion""#,
+                "who runs the query: datafusion (the worker) or athena, for what is too much for one machine",
+            ),
+            parameter("workgroup", ParameterKind::Text, "null", "the workgroup of Athena; the project's own where not given"),
             parameter("partitions", ParameterKind::Texts, r#"["dt"]"#, "partition folders, by the lot's start: dt, hour, time_ymd, lot"),
             parameter(
                 "threads",
@@ -96,6 +131,7 @@ impl Workload for Query {
     fn check(&self, arc: &ArcSpec) -> Vec<Problem> {
         let mut problems = check_sinks(arc, &[MAIN_ROLE]);
         problems.extend(check_query(&arc.workload));
+        problems.extend(check_engine(arc));
         for (role, schema) in arc.workload["schemas"].as_object().into_iter().flatten() {
             let at = format!("workload.schemas.{role}");
             if arc.sources.iter().all(|source| source.role != *role) {
@@ -117,20 +153,30 @@ impl Workload for Query {
     async fn run(&self, input: &RunInput<'_>) -> Result<Work, ArcsError> {
         let parameters: Parameters = input.parameters()?;
         let text = query_text(&parameters)?;
-        let session = sql::session(&input.context.options, parameters.threads.unwrap_or(1))?;
-        let (mut counts, mut problems) = (Counts::default(), Vec::new());
-        for source in &input.sources {
-            let there = look(input, source).await?;
-            counts.objects += there.objects.len() as u64;
-            counts.bytes_in += there.objects.iter().map(|object| object.size).sum::<u64>();
+        let (mut counts, mut problems, mut sources) = (Counts::default(), Vec::new(), Vec::new());
+        for lots in &input.sources {
+            let there = look::look(input, lots).await?;
             problems.extend(there.problems);
-            register(&session, input, source, &there.objects, parameters.schemas.get(&source.role)).await?;
+            sources.push(Source { lots, objects: there.objects });
         }
+        if parameters.engine == Engine::Athena {
+            problems.extend(athena::leave_out_unknown(input, &mut sources));
+        }
+        let objects = || sources.iter().flat_map(|source| &source.objects);
+        (counts.objects, counts.bytes_in) = (objects().count() as u64, objects().map(|object| object.size).sum());
         let keys = parameters.partitions.clone().unwrap_or_else(|| vec![PartitionKey::Dt]);
-        let (columns, file) = execute(&session, input, text, &keys).await?;
-        let rows = file.as_ref().map_or(0, |file| file.rows);
-        (counts.lines, counts.rows, counts.bytes_out) = (rows, rows, file.as_ref().map_or(0, |file| file.size));
-        Ok(Work { counts, problems, staged: Box::new(StagedQuery { file, columns }) })
+        let staged = match parameters.engine {
+            Engine::DataFusion => rows::stage(local::frame(input, &parameters, text, &sources).await?, input, &keys).await?,
+            Engine::Athena => {
+                let run = athena::Run::new(input, parameters.workgroup.as_deref())?;
+                let (staged, scanned) = run.stage(text, &sources, &keys).await?;
+                counts.bytes_scanned = scanned;
+                staged
+            }
+        };
+        let (rows, bytes) = staged.file.as_ref().map_or((0, 0), |file| (file.rows, file.size));
+        (counts.lines, counts.rows, counts.bytes_out) = (rows, rows, bytes);
+        Ok(Work { counts, problems, staged: Box::new(staged) })
     }
 }
 
@@ -154,184 +200,37 @@ fn query_text(parameters: &Parameters) -> Result<&str, ArcsError> {
     text.ok_or_else(|| ArcsError::Job { message: "the arc has no query; give `sql` or `builtin`".into() })
 }
 
-/// The objects of a source that are there, sizes known, and those that are not.
-struct There {
-    objects: Vec<ManifestObject>,
-    problems: Vec<ObjectProblem>,
+/// What the engine does not go with.
+fn check_engine(arc: &ArcSpec) -> Vec<Problem> {
+    let given = |key: &str| arc.workload.get(key).filter(|value| !value.is_null());
+    let engine = given("engine").and_then(Value::as_str).unwrap_or("datafusion");
+    if !["datafusion", "athena"].contains(&engine) {
+        return vec![Problem::new("workload.engine", format!("`{engine}` is no engine")).fix("use datafusion or athena")];
+    }
+    let mut problems = Vec::new();
+    if engine != "athena" {
+        let is_given = given("workgroup").is_some();
+        problems.extend(is_given.then(|| Problem::new("workload.workgroup", "is of engine athena alone").fix("engine: 'athena'")));
+        return problems;
+    }
+    if let Some(name) = given("workgroup").and_then(Value::as_str).filter(|name| !athena::is_workgroup(name)) {
+        let message = format!("`{name}` is no name of a workgroup: 1 to 128 letters, digits, `.`, `_` and `-`");
+        problems.push(Problem::new("workload.workgroup", message));
+    }
+    if given("threads").is_some() {
+        problems.push(Problem::new("workload.threads", "is of engine datafusion alone").fix("remove it"));
+    }
+    if given("builtin").is_some() {
+        problems.push(Problem::new("workload.builtin", "is written for engine datafusion").fix("sql: 'SELECT …'"));
+    }
+    if let Some(text) = given("sql").and_then(Value::as_str).filter(|text| sql::check_select(text).is_ok()) {
+        let names: Vec<String> = arc.sources.iter().flat_map(|source| names(&source.role, &source.dataset.name)).collect();
+        problems.extend(statement::check(text, &names).err().map(|message| Problem::new("workload.sql", message)));
+    }
+    problems
 }
 
-/// Looks whether the objects of a source are there as they were committed. A redone run writes the same bytes again, so
-/// it is the size that tells a replaced file and not the store's mark.
-async fn look(input: &RunInput<'_>, source: &SourceLots) -> Result<There, ArcsError> {
-    let heads: Vec<_> = source.objects().map(|object| head(input, object).boxed()).collect();
-    let looked: Vec<Result<ManifestObject, ObjectProblem>> = futures::stream::iter(heads).buffered(HEADS_IN_FLIGHT).try_collect().await?;
-    let mut there = There { objects: Vec::new(), problems: Vec::new() };
-    for object in looked {
-        match object {
-            Ok(object) => there.objects.push(object),
-            Err(problem) => there.problems.push(problem),
-        }
-    }
-    Ok(there)
-}
-
-async fn head(input: &RunInput<'_>, object: &ManifestObject) -> Result<Result<ManifestObject, ObjectProblem>, ArcsError> {
-    let problem = |reason: &str| Ok(Err(ObjectProblem { uri: object.uri.clone(), reason: reason.to_owned() }));
-    if !object.uri.ends_with(".parquet") {
-        return Err(ArcsError::Job { message: format!("`{}` is no Parquet file; let a convert arc read it first", object.uri) });
-    }
-    let place = match source_object(&input.context.stores, object) {
-        Ok(place) => place,
-        Err(problem) => return Ok(Err(problem)),
-    };
-    match place.store.head(&place.path).await {
-        Ok(meta) if object.size == 0 || meta.size == object.size => Ok(Ok(ManifestObject { size: meta.size, ..object.clone() })),
-        Ok(_) => problem("the object was replaced after it was committed"),
-        Err(object_store::Error::NotFound { .. }) => problem("the object is not there"),
-        Err(source) => Err(ArcsError::Store { action: "read", uri: object.uri.clone(), source }),
-    }
-}
-
-/// Makes a source a table, under its role and under its dataset's name.
-async fn register(
-    session: &SessionContext,
-    input: &RunInput<'_>,
-    source: &SourceLots,
-    objects: &[ManifestObject],
-    schema: Option<&Value>,
-) -> Result<(), ArcsError> {
-    let (state, known): (_, HashMap<&str, &ManifestObject>) =
-        (session.state(), objects.iter().map(|object| (object.uri.as_str(), object)).collect());
-    let of_lot = |lot: &'_ Manifest| -> Vec<&ManifestObject> {
-        lot.objects.iter().filter_map(|object| known.get(object.uri.as_str()).copied()).collect()
-    };
-    let lots: Vec<LotFiles<'_>> = source.lots.iter().map(|lot| LotFiles { columns: &lot.columns, files: of_lot(lot) }).collect();
-    let open = CommittedFiles::open(&state, &input.context.stores, &source.dataset, &lots);
-    let table: Arc<dyn TableProvider> = match open.await.map_err(sql::query_error)? {
-        Some(files) => Arc::new(files),
-        None => empty_table(session, input, source, schema).await?,
-    };
-    let mut names = vec![source.role.clone(), table_name(&source.role), source.dataset.name.clone(), table_name(&source.dataset.name)];
-    names.dedup();
-    for name in names {
-        let name = datafusion::common::TableReference::bare(name);
-        if !session.table_exist(name.clone()).map_err(sql::query_error)? {
-            session.register_table(name, table.clone()).map_err(sql::query_error)?;
-        }
-    }
-    Ok(())
-}
-
-/// A name that SQL takes without quotes.
-fn table_name(name: &str) -> String {
-    name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '_' }).collect()
-}
-
-/// The columns of a source without rows: as the arc declares them, or as its last lot with data has them.
-async fn empty_table(
-    session: &SessionContext,
-    input: &RunInput<'_>,
-    source: &SourceLots,
-    schema: Option<&Value>,
-) -> Result<Arc<dyn TableProvider>, ArcsError> {
-    if let Some(schema) = schema {
-        let schema = declared::schema_of(schema).map_err(|message| ArcsError::Job { message })?;
-        return Ok(Arc::new(EmptyTable::new(schema)));
-    }
-    let stores = &input.context.stores;
-    let lots = stores.lots(&source.dataset.id()).await?;
-    for lot in lots.into_keys().rev().take(SCHEMA_LOTS_MAX) {
-        let Some(manifest) = stores.latest(&source.dataset, lot).await? else { continue };
-        let files = manifest.objects.iter().filter(|object| object.size > 0).collect();
-        let lot = LotFiles { columns: &manifest.columns, files };
-        let opened = CommittedFiles::open(&session.state(), stores, &source.dataset, &[lot]).await;
-        if let Ok(Some(files)) = opened {
-            return Ok(Arc::new(files.without_rows()));
-        }
-    }
-    let message =
-        format!("source `{}` has no data in any lot yet, so its columns are not known; declare them in workload.schemas", source.role);
-    Err(ArcsError::Job { message })
-}
-
-/// Runs the query and stages its rows; no file where it has none.
-async fn execute(
-    session: &SessionContext,
-    input: &RunInput<'_>,
-    text: &str,
-    keys: &[PartitionKey],
-) -> Result<(Vec<NamedType>, Option<StagedFile>), ArcsError> {
-    let frame = sql::select(session, text).await?;
-    if let Some(function) = sql::unrepeatable_function(frame.logical_plan())? {
-        let message = format!("{function}() gives other rows when the lot is run again; use the times in the data, or `lot`");
-        return Err(ArcsError::Job { message });
-    }
-    let lot = input.lot.to_string();
-    let by = Partitioning::computed(keys, input.lot);
-    let columns = frame.schema().as_arrow();
-    check_columns(columns, keys)?;
-    let has_lot = by.has_lot() || columns.column_with_name("lot").is_some();
-    let schema = with_lot(columns, has_lot);
-    let folder = by.folder(by.slot(Some(input.lot.start().timestamp_micros()), 0), "");
-    let file = ResultFile { target: input.main_target()?, relative: format!("{folder}{lot}-00000.parquet"), schema: schema.clone() };
-    let writer = ResultWriter::start(file, input.context.options.spill_folder.clone())?;
-    let mut rows = frame.execute_stream().await.map_err(sql::query_error)?;
-    while let Some(batch) = rows.next().await {
-        let batch: RecordBatch = batch.map_err(sql::query_error)?;
-        let batch = sql::plain_batch(&batch, &schema, (!has_lot).then_some(lot.as_str()))?;
-        if !writer.write(batch).await {
-            break;
-        }
-    }
-    Ok((types::named(&schema), writer.finish().await?))
-}
-
-fn with_lot(columns: &Schema, has_lot: bool) -> SchemaRef {
-    let plain = sql::plain_schema(columns);
-    if has_lot {
-        return plain;
-    }
-    let lot = Arc::new(Field::new("lot", DataType::Utf8, true));
-    Arc::new(Schema::new([lot].into_iter().chain(plain.fields().iter().cloned()).collect::<Vec<_>>()))
-}
-
-/// Names have to be lower_snake and different, and none may be a partition column's.
-fn check_columns(columns: &Schema, keys: &[PartitionKey]) -> Result<(), ArcsError> {
-    for (at, field) in columns.fields().iter().enumerate() {
-        let name = field.name();
-        let wrong = if !sql::is_plain_name(name) {
-            "has to be named with AS, in lower-case letters, digits and `_`"
-        } else if keys.iter().any(|key| key.as_str() == name) {
-            "is the name of a partition column, which folders hold; leave it out or rename it with AS"
-        } else if columns.fields()[..at].iter().any(|other| other.name() == name) {
-            "is there twice; rename one with AS"
-        } else {
-            continue;
-        };
-        return Err(ArcsError::Job { message: format!("column `{name}` of the result {wrong}") });
-    }
-    Ok(())
-}
-
-struct StagedQuery {
-    file: Option<StagedFile>,
-    columns: Vec<NamedType>,
-}
-
-#[async_trait]
-impl StagedWork for StagedQuery {
-    async fn publish(self: Box<Self>) -> Result<Vec<SinkFiles>, ArcsError> {
-        let mut objects = Vec::new();
-        if let Some(file) = self.file {
-            objects.push(file.publish().await?);
-        }
-        let columns = self.columns;
-        Ok(vec![SinkFiles { role: MAIN_ROLE.to_owned(), objects, columns }])
-    }
-
-    async fn abort(self: Box<Self>) {
-        if let Some(file) = self.file {
-            file.abort().await;
-        }
-    }
+/// Why a function is refused whose rows would differ from run to run.
+fn unrepeatable(function: &str) -> String {
+    format!("{function}() gives other rows when the lot is run again; use the times in the data, or `lot`")
 }

@@ -56,9 +56,10 @@ pub struct WriteOptions {
 }
 
 /// A compression of Parquet pages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Codec {
     /// Zstandard, at the level of the options.
+    #[default]
     Zstd,
     /// Snappy.
     Snappy,
@@ -69,6 +70,6 @@ pub enum Codec {
 impl Default for WriteOptions {
     /// Row groups of 96 MiB of text, parts of 4 GiB of text (roughly 400 MiB of Parquet), zstd 1.
     fn default() -> Self {
-        WriteOptions { row_group_text_bytes: 96 << 20, part_text_bytes: 4 << 30, codec: Codec::Zstd, zstd_level: 1 }
+        WriteOptions { row_group_text_bytes: 96 << 20, part_text_bytes: 4 << 30, codec: Codec::default(), zstd_level: 1 }
     }
 }

@@ -5,7 +5,8 @@ use std::io::Write;
 
 use arcs::partition::Partition;
 use arcs::shape::{Shape, Shaping};
-use project::athena::{COMMENT_CHARACTERS_MAX, FIRST_DAY, athena_type, named, properties, table_name};
+use arcs::write::Codec;
+use project::athena::{self, COMMENT_CHARACTERS_MAX, FIRST_DAY, athena_type, named, properties, table_name};
 use project::columns::{self, Known};
 use project::{Owner, Produced, Project};
 
@@ -58,6 +59,7 @@ struct Table {
     name: String,
     comment: String,
     known: Known,
+    codec: Codec,
     location: String,
     first_day: String,
 }
@@ -84,6 +86,7 @@ fn of_format(args: &Args, format: &str, location: &str) -> Result<Table, Trouble
         name: table_name(args.table.as_deref().unwrap_or(named.format.name)),
         comment: named.format.summary.to_owned(),
         known: columns::of_shape(&shape),
+        codec: Codec::default(),
         location: format!("{}/", location.trim_end_matches('/')),
         first_day: args.first_day.clone(),
     })
@@ -94,12 +97,14 @@ async fn of_dataset(args: &Args) -> anyhow::Result<Table> {
     let project = ProjectArgs { project: file, ext_str: args.ext_str.clone() }.load()?;
     let produced = find_dataset(&project, args.dataset.as_deref().unwrap_or_default())?;
     let arc = producer(&project, &produced)?.to_owned();
+    let codec = project.arc(&arc).map(athena::codec).unwrap_or_default();
     let known = known::of_dataset(&project, &engine::open_stores(&project).await?, &produced).await?;
     let unknown = || Trouble::not_found(format!("{} has no file yet that would show its columns", produced.dataset.id()));
     Ok(Table {
         name: table_name(args.table.as_deref().unwrap_or(&produced.dataset.name)),
         comment: format!("{} by arc {arc} of {} {}", produced.dataset.id(), project.name, project.version),
         known: known.ok_or_else(|| unknown().next("arc up --once -p FILE, then again"))?,
+        codec,
         location: produced.dataset.path_uri.clone(),
         first_day: args.first_day.clone(),
     })
@@ -145,7 +150,7 @@ fn statement(table: &Table) -> String {
         text += &format!("PARTITIONED BY ({})\n", keys.join(", "));
     }
     text += &format!("STORED AS PARQUET\nLOCATION {}\nTBLPROPERTIES (\n", literal(&table.location));
-    let properties: Vec<String> = properties(&table.known, &table.location, &table.first_day)
+    let properties: Vec<String> = properties(&table.known, table.codec, &table.location, &table.first_day)
         .iter()
         .map(|(key, value)| format!("  {} = {}", literal(key), literal(value)))
         .collect();
@@ -173,6 +178,7 @@ mod tests {
                 ],
                 partitions: ["dt", "hour"].map(|name| PartitionColumn { name: name.into(), kind: DataType::Utf8 }).into(),
             },
+            codec: Codec::Snappy,
             location: "s3://bucket/it's/".into(),
             first_day: "2023-07-17".into(),
         };
@@ -186,7 +192,7 @@ mod tests {
             STORED AS PARQUET
             LOCATION 's3://bucket/it\'s/'
             TBLPROPERTIES (
-              'parquet.compression' = 'ZSTD',
+              'parquet.compression' = 'SNAPPY',
               'projection.enabled' = 'true',
               'projection.dt.type' = 'date',
               'projection.dt.format' = 'yyyy-MM-dd',

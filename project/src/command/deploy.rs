@@ -4,14 +4,15 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use manifests::Stores;
 use project::synth::{self, ProjectNames, ProjectOptions, Stack};
 use project::{Problem, Project, ProjectError};
 
 use super::synth::{summarise, tags};
 use super::{Context, Exit, ProjectArgs, Trouble};
 use crate::cloud::{Change, Cloud, CloudArgs, Code, Documents, INLINE_BYTES_MAX};
-use crate::engine;
 use crate::output::{Cell, escape, print};
+use crate::{engine, known};
 
 /// Arguments of `arc deploy`.
 #[derive(Debug, clap::Args)]
@@ -199,6 +200,16 @@ pub fn load(args: &ProjectArgs) -> anyhow::Result<(Project, ProjectNames)> {
     Ok((project, names))
 }
 
+/// The options with the columns of those tables that only their data tells, as far as there is data.
+pub async fn with_tables(project: &Project, mut options: ProjectOptions, stores: &Stores) -> anyhow::Result<ProjectOptions> {
+    for produced in synth::untold(project, &options) {
+        if let Some(known) = known::of_dataset(project, stores, &produced).await? {
+            options.tables.insert(produced.dataset.id().to_string(), known);
+        }
+    }
+    Ok(options)
+}
+
 /// The stacks of a project; of only one resource where the options say so, put into what is deployed.
 pub async fn stacks(project: &Project, options: &ProjectOptions, args: &ProjectArgs, cloud: &Cloud) -> anyhow::Result<Vec<Stack>> {
     let path = args.project.display().to_string();
@@ -226,7 +237,8 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     engine::check_owners(&project, &stores).await?;
     let folder = code_folder(args.code)?;
     let code = Code::find(&folder, &project, &names.placement.artifact_bucket())?;
-    let documents = Documents::new(&project, &names, code, args.choice.options(&names)?)?;
+    let options = with_tables(&project, args.choice.options(&names)?, &stores).await?;
+    let documents = Documents::new(&project, &names, code, options)?;
     let stacks = stacks(&project, &documents.options, &args.project, &cloud).await?;
     let notes = synth::notes(&project, &documents.options);
     let deploying = Deploying { cloud: &cloud, consent: &args.consent, context, documents: Some(&documents), notes: &notes };

@@ -25,7 +25,10 @@ pub struct Args {
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let (project, names) = deploy::load(&args.project)?;
     let cloud = Cloud::open(names.placement.clone(), &args.cloud).await?;
-    let options = args.choice.options(&names)?;
+    let mut options = args.choice.options(&names)?;
+    if cloud.stack(&names.placement.bootstrap_stack()).await?.is_some() {
+        options = deploy::with_tables(&project, options, &cloud.stores()?).await?;
+    }
     let mut rows = Vec::new();
     for stack in deploy::stacks(&project, &options, &args.project, &cloud).await? {
         let deployed = cloud.template(&stack.name).await?.unwrap_or_default();

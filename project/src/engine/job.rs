@@ -12,6 +12,11 @@ use super::runs::{Outcome, Ran};
 const ARM_HOUR: (f64, f64) = (0.032_38, 0.003_56);
 const X86_HOUR: (f64, f64) = (0.040_48, 0.004_445);
 
+/// US dollars for a TB that Athena reads, and the bytes that it bills for the least of queries. Source:
+/// aws.amazon.com/athena/pricing, November 2026.
+const SCANNED_TB: f64 = 5.0;
+const SCANNED_BYTES_MIN: u64 = 10 << 20;
+
 /// A job.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Job {
@@ -41,6 +46,8 @@ impl Job {
 
     fn of_report(&self, metrics: Metrics, report: &RunReport, now: DateTime<Utc>) -> Metrics {
         let counts = &report.counts;
+        let scanned = counts.bytes_scanned;
+        let metrics = if scanned > 0 { metrics.with("BytesScanned", "Bytes", scanned as f64) } else { metrics };
         metrics
             .with("Runs", "Count", 1.0)
             .with("Rows", "Count", counts.rows as f64)
@@ -49,7 +56,7 @@ impl Job {
             .with("BytesOut", "Bytes", counts.bytes_out as f64)
             .with("RunSeconds", "Seconds", report.seconds)
             .with("LatenessSeconds", "Seconds", (now - report.lot.end()).as_seconds_f64().max(0.0))
-            .with("CostDollars", "None", self.dollars(report.seconds))
+            .with("CostDollars", "None", self.dollars(report.seconds) + scanned_dollars(scanned))
             .property("State", report.state.as_str())
     }
 
@@ -60,9 +67,19 @@ impl Job {
     }
 }
 
+fn scanned_dollars(bytes: u64) -> f64 {
+    if bytes == 0 { 0.0 } else { bytes.max(SCANNED_BYTES_MIN) as f64 / 1e12 * SCANNED_TB }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_athena_reads_is_billed_by_the_terabyte() {
+        assert_eq!((scanned_dollars(0), scanned_dollars(2_000_000_000_000)), (0.0, 10.0));
+        assert_eq!(scanned_dollars(1), scanned_dollars(SCANNED_BYTES_MIN));
+    }
 
     #[test]
     fn a_short_run_costs_a_minute() {

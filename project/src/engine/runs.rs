@@ -10,6 +10,7 @@ use arcs::runner::{Reprocessed, RunContext, RunOptions, RunReport};
 use boundary::{Standing, View, Worker};
 use chrono::{DateTime, TimeDelta, Utc};
 use manifests::{ArcSpec, Lot, ManifestsError, RunPlan};
+use project::synth::ProjectNames;
 
 use super::{Engine, Line, Progress};
 
@@ -97,6 +98,7 @@ fn context(engine: &Engine, line: Option<Line>) -> RunContext {
         options: RunOptions::new(threads(), spill),
         environment: Arc::new(|name| std::env::var(name).ok()),
         aws: engine.aws.clone(),
+        athena: ProjectNames::of(&engine.project).map(|names| names.athena()),
         progress: line.map(|line| -> Arc<dyn Fn(arcs::Progress) + Send + Sync> { Arc::new(move |at| line.show(&at)) }),
     }
 }

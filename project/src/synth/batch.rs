@@ -218,7 +218,7 @@ pub(crate) fn add(parts: &mut Parts, names: &ProjectNames, project: &Project, ar
         image: image::image(project, arc, options).map(|image| image.uri).unwrap_or_default(),
         command,
         parameters,
-        environment: if is_own { own_environment(names, arc, options) } else { user_environment(names, arc) },
+        environment: if is_own { own_environment(options) } else { user_environment(names, arc) },
         secrets: secret(arc).into_iter().collect(),
         is_own,
         runtime: runtime::of_arc(project, arc),
@@ -231,12 +231,6 @@ fn own_command(arc: &ArcSpec) -> (Vec<String>, Map<String, Value>) {
     (command, parameters(arc, &["lot".to_owned()]))
 }
 
-fn own_environment(names: &ProjectNames, arc: &ArcSpec, options: &ProjectOptions) -> Vec<(String, String)> {
-    let mut all = vec![("ARC_PROJECT".to_owned(), options.project_uri.clone())];
-    if runtime::is_athena(arc) {
-        all.push(("ARC_ATHENA_WORKGROUP".to_owned(), names.workgroup()));
-        all.push(("ARC_ATHENA_DATABASE".to_owned(), names.database()));
-        all.push(("ARC_ATHENA_RESULTS".to_owned(), names.athena_results(&arc.id.arc)));
-    }
-    all
+fn own_environment(options: &ProjectOptions) -> Vec<(String, String)> {
+    vec![("ARC_PROJECT".to_owned(), options.project_uri.clone())]
 }

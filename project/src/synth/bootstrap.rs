@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::Stack;
 use super::bucket::Bucket;
-use super::names::Names;
+use super::names::{ATHENA_FOLDER, Names};
 use super::network::{self, CIDR_DEFAULT, Network, exported};
 use super::part::{self, Parts, arn_of, reference};
 use super::split;
@@ -61,7 +61,8 @@ pub fn bootstrap(options: &BootstrapOptions) -> Stack {
         ("ArtifactStore", "Code, deployment documents, results of Athena", names.artifact_bucket()),
     ];
     for (id, description, name) in stores {
-        let bucket = Bucket { name, is_versioned: true, is_kept: true, kms_key: kms_key.clone(), ..Bucket::default() };
+        let passing_folder = if name == names.artifact_bucket() { ATHENA_FOLDER } else { "" };
+        let bucket = Bucket { name, is_versioned: true, is_kept: true, kms_key: kms_key.clone(), passing_folder, ..Bucket::default() };
         bucket.add(&mut parts, names, id);
         parts.output(id, description, reference(id));
     }

@@ -11,6 +11,8 @@ use super::part::{Parts, object};
 const ABORT_DAYS: u32 = 7;
 /// Days that a version which was replaced or deleted is kept.
 const NONCURRENT_DAYS: u32 = 30;
+/// Days that what nobody will ask for again is kept: longer than any run takes.
+const PASSING_DAYS: u32 = 7;
 
 /// A bucket to be made.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +31,8 @@ pub(crate) struct Bucket {
     pub notifications: Value,
     /// What must be there before the bucket notifies anybody.
     pub after: Vec<String>,
+    /// A folder for what only a run on its way has a use for; none where empty.
+    pub passing_folder: &'static str,
     /// Statements of its policy beside TLS.
     pub statements: Vec<Value>,
 }
@@ -45,7 +49,7 @@ impl Bucket {
             },
             "OwnershipControls": {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]},
             "VersioningConfiguration": if self.is_versioned { json!({"Status": "Enabled"}) } else { Value::Null },
-            "LifecycleConfiguration": {"Rules": lifecycle(self.is_versioned)},
+            "LifecycleConfiguration": {"Rules": lifecycle(self.is_versioned, self.passing_folder)},
             "NotificationConfiguration": self.notifications,
             "Tags": self.tags,
         }));
@@ -65,7 +69,7 @@ fn encryption(kms_key: &Value) -> Value {
     }
 }
 
-fn lifecycle(is_versioned: bool) -> Value {
+fn lifecycle(is_versioned: bool, passing_folder: &str) -> Value {
     let abort = json!({
         "Id": "abort-uploads", "Status": "Enabled", "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": ABORT_DAYS},
     });
@@ -73,5 +77,10 @@ fn lifecycle(is_versioned: bool) -> Value {
         "Id": "expire-replaced", "Status": "Enabled", "ExpiredObjectDeleteMarker": true,
         "NoncurrentVersionExpiration": {"NoncurrentDays": NONCURRENT_DAYS},
     });
-    if is_versioned { json!([abort, expire]) } else { json!([abort]) }
+    let pass = json!({
+        "Id": "expire-passing", "Status": "Enabled", "Prefix": passing_folder, "ExpirationInDays": PASSING_DAYS,
+        "NoncurrentVersionExpiration": {"NoncurrentDays": 1},
+    });
+    let rules = [(true, abort), (is_versioned, expire), (!passing_folder.is_empty(), pass)];
+    rules.into_iter().filter_map(|(is_wanted, rule)| is_wanted.then_some(rule)).collect()
 }

@@ -194,7 +194,7 @@ pub(crate) fn worker(names: &ProjectNames, arc: &ArcSpec, options: &ProjectOptio
 }
 
 /// The table that a sink `glue://[catalog]/db/table` names: account, database, table.
-pub(crate) fn glue_table(names: &Names, uri: &str) -> Option<(String, String, String)> {
+fn glue_table(names: &Names, uri: &str) -> Option<(String, String, String)> {
     let mut parts = uri.strip_prefix("glue://")?.split('/');
     let catalog = parts.next().filter(|catalog| !catalog.is_empty()).unwrap_or(&names.account).to_owned();
     let (database, table) = (parts.next()?, parts.next()?);
@@ -221,13 +221,14 @@ fn glue(names: &Names, arc: &ArcSpec) -> Vec<Value> {
     tables.map(|(catalog, database, table)| allow(&actions, table_arns(names, &catalog, &database, &table))).collect()
 }
 
-/// Queries that Athena runs: in the project's workgroup, over the tables of the arc's sources, with results of its own.
+/// Queries that Athena runs: in the arc's workgroup, over the tables of the arc's sources, with results of its own.
 fn athena(names: &ProjectNames, arc: &ArcSpec) -> Vec<Value> {
     if !runtime::is_athena(arc) {
         return Vec::new();
     }
     let place = &names.placement;
-    let workgroup = place.arn("athena", &format!("workgroup/{}", names.workgroup()));
+    let workgroup = runtime::workgroup(arc).map_or_else(|| names.workgroup(), str::to_owned);
+    let workgroup = place.arn("athena", &format!("workgroup/{workgroup}"));
     let actions = [
         "athena:StartQueryExecution",
         "athena:StopQueryExecution",

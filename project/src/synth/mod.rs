@@ -58,7 +58,6 @@ pub use bootstrap::{BootstrapOptions, CREATE_KEY, bootstrap};
 pub(crate) use boundary::{arrival_bucket, arrival_prefix};
 pub use cost::{CostLine, PRICES_AS_OF, PRICES_SOURCE, cost_at_rest};
 pub use deployment::deployment;
-pub(crate) use grants::glue_table;
 pub use image::{Image, image, images};
 pub(crate) use names::logical;
 pub use names::{Names, ProjectNames};
@@ -68,6 +67,7 @@ use part::{Group, Parts};
 pub(crate) use resources::{COMPUTE, DATA_FORMATS};
 pub use runtime::Architecture;
 pub use split::{RESOURCES_MAX, TEMPLATE_BYTES_MAX};
+pub use tables::untold;
 pub(crate) use user_image::{EVENT_PREFIX, parameter_of, user_environment};
 
 /// Days that logs are kept where nothing else is said.
@@ -215,7 +215,7 @@ fn add(parts: &mut Parts, names: &ProjectNames, project: &Project, options: &Pro
 }
 
 fn add_workgroup(parts: &mut Parts, names: &ProjectNames, arcs: &[&ArcSpec]) {
-    if !arcs.iter().any(|arc| runtime::is_athena(arc)) {
+    if !arcs.iter().any(|arc| runtime::is_athena(arc) && runtime::workgroup(arc).is_none()) {
         return;
     }
     let properties = json!({

@@ -4,6 +4,7 @@
 //! Invariants: a name is never longer than its service allows, and has only characters that it allows; a name that had to be
 //! shortened ends in a hash of the whole, so that two long names stay two.
 
+use arcs::workload::AthenaPlace;
 use manifests::{ArcId, DatasetId};
 
 use crate::file::{Placement, Project};
@@ -18,6 +19,9 @@ const BATCH_BYTES_MAX: usize = 128;
 const STACK_BYTES_MAX: usize = 128;
 /// The longest name of a topic, an alarm, a database or a repository that is given here, in bytes.
 const LONG_BYTES_MAX: usize = 250;
+
+/// The folder of the artifact bucket for results of Athena on their way.
+pub(crate) const ATHENA_FOLDER: &str = "athena/";
 
 /// Names of what a placement has once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -273,9 +277,15 @@ impl ProjectNames {
         fit(&self.prefix, BATCH_BYTES_MAX)
     }
 
+    /// What workers have to know of Athena.
+    pub fn athena(&self) -> AthenaPlace {
+        let results = format!("s3://{}/{ATHENA_FOLDER}{}/{}/", self.placement.artifact_bucket(), self.project, self.version);
+        AthenaPlace { workgroup: self.workgroup(), database: self.database(), results }
+    }
+
     /// Where Athena leaves the results of an arc's queries, an S3 URI that ends in a slash.
     pub fn athena_results(&self, arc: &str) -> String {
-        format!("s3://{}/athena/{}/{}/{arc}/", self.placement.artifact_bucket(), self.project, self.version)
+        format!("{}{arc}/", self.athena().results)
     }
 
     /// The database of the tables of what the project produces. Its version is part of the name, because two versions

@@ -77,6 +77,7 @@ fn add_bucket(
         after,
         statements: activities::export_statements(names, project, &name),
         name,
+        ..Bucket::default()
     };
     bucket.add(parts, &names.placement, id);
 }

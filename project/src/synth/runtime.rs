@@ -1,6 +1,7 @@
 //! What the project file says of memory, time and processor, wherever it says it. A checked project and an arc or a
 //! boundary flow in, numbers with their defaults flow out.
 
+pub(crate) use arcs::workload::is_athena;
 use manifests::ArcSpec;
 use serde_json::Value;
 
@@ -171,7 +172,7 @@ pub(crate) fn is_user_image(arc: &ArcSpec) -> bool {
     arc.kind == "exec"
 }
 
-/// Whether the arc's query is Athena's to run.
-pub(crate) fn is_athena(arc: &ArcSpec) -> bool {
-    arc.kind == "query" && arc.workload.get("engine").and_then(Value::as_str) == Some("athena")
+/// The workgroup that an arc's query names for itself.
+pub(crate) fn workgroup(arc: &ArcSpec) -> Option<&str> {
+    arc.workload.get("workgroup").and_then(Value::as_str).filter(|_| is_athena(arc))
 }

@@ -10,7 +10,7 @@ use super::part::{Group, Parts, reference};
 use super::resources::storage;
 use crate::athena::{self, COMMENT_CHARACTERS_MAX, FIRST_DAY};
 use crate::columns::{self, Known};
-use crate::file::{Problem, Project};
+use crate::file::{Problem, Produced, Project};
 
 /// Logical id of the database.
 const DATABASE: &str = "Database";
@@ -74,6 +74,14 @@ pub(crate) fn is_unknown(project: &Project, arc: &ArcSpec, options: &ProjectOpti
     matches!(arc.kind.as_str(), "convert" | "query") && table(project, arc, options).is_none()
 }
 
+/// The tables whose columns can be told only from their data.
+pub fn untold(project: &Project, options: &ProjectOptions) -> Vec<Produced> {
+    let arcs = super::deployed_arcs(project, options);
+    let unknown = arcs.into_iter().filter(|arc| is_unknown(project, arc, options));
+    let main = |arc: &ArcSpec| arc.sinks.iter().find(|sink| sink.role == MAIN_ROLE).map(|sink| sink.dataset.id().to_string());
+    unknown.filter_map(main).filter_map(|id| project.dataset(&id)).collect()
+}
+
 fn comment(text: &str) -> String {
     let plain = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
     plain.take(COMMENT_CHARACTERS_MAX).collect()
@@ -92,7 +100,8 @@ fn add_table(parts: &mut Parts, names: &ProjectNames, table: &Table<'_>) {
     parameters.insert("EXTERNAL".to_owned(), "TRUE".into());
     parameters.insert("classification".to_owned(), "parquet".into());
     let location = &table.dataset.path_uri;
-    parameters.extend(athena::properties(known, location, FIRST_DAY).into_iter().map(|(key, value)| (key, value.into())));
+    let projected = athena::properties(known, athena::codec(table.arc), location, FIRST_DAY);
+    parameters.extend(projected.into_iter().map(|(key, value)| (key, value.into())));
     let properties = json!({
         "CatalogId": names.placement.account,
         "DatabaseName": reference(DATABASE),

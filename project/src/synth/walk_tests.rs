@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use manifests::{DatasetId, paths};
 use serde_json::{Value, json};
 
-use super::fixture::{document, large, options, project};
+use super::fixture::{changed, document, large, options, project};
 use super::iam::UNRESTRICTED;
 use super::*;
 
@@ -138,6 +138,35 @@ fn each_role_reaches_its_own_datasets_and_nothing_else() {
           ------ archived
     "#]]
     .assert_eq(&text);
+}
+
+#[test]
+fn athena_runs_over_the_tables_of_its_arc_alone() {
+    let project = |workgroup: Option<&str>| {
+        changed(|document| {
+            document["arcs"][1]["workload"]["engine"] = "athena".into();
+            if let Some(workgroup) = workgroup {
+                document["arcs"][1]["workload"]["workgroup"] = workgroup.into();
+            }
+        })
+    };
+    let arn = |service: &str, rest: &str| format!("arn:aws:{service}:us-east-2:123456789012:{rest}");
+    let key = |rest: &str| format!("arn:aws:s3:::test-clusterless-artifact-123456789012-us-east-2/{rest}");
+    let own = arn("athena", "workgroup/test-lake-1-0");
+    for (id, role) in roles(&project(None)) {
+        let is_it = id == "ArcErrorsRole";
+        for action in ["athena:StartQueryExecution", "athena:GetQueryExecution", "athena:StopQueryExecution"] {
+            assert_eq!(role.may(action, &own), is_it, "{id} {action}");
+            assert!(!role.may(action, &arn("athena", "workgroup/primary")), "{id} {action}");
+        }
+        assert_eq!(role.may("glue:GetTable", &arn("glue", "table/test_lake_1_0/parquet")), is_it, "{id}");
+        assert!(!role.may("glue:GetTable", &arn("glue", "table/test_lake_1_0/errors")), "{id}");
+        assert_eq!(role.may("s3:DeleteObject", &key("athena/lake/1.0/errors/20261121PT1H000/000001/rows/x")), is_it, "{id}");
+        assert!(!role.may("s3:GetObject", &key("athena/lake/1.0/other/x")), "{id}");
+    }
+    let named = roles(&project(Some("team")));
+    assert!(named["ArcErrorsRole"].may("athena:StartQueryExecution", &arn("athena", "workgroup/team")));
+    assert!(!named["ArcErrorsRole"].may("athena:StartQueryExecution", &own));
 }
 
 #[test]

@@ -14,11 +14,12 @@ const RETRIES_MAX: u64 = 100;
 const RETRIES_DEFAULT: u32 = 3;
 
 /// The types of arcs: the name in the file, the workload that does it, whether a local placement can.
-const TYPES: [(&str, &str, bool); 7] = [
+const TYPES: [(&str, &str, bool); 8] = [
     ("convert", "convert", true),
     ("query", "query", true),
     ("copy", "copy", true),
     ("exec", "exec", true),
+    ("glueAddPartitions", "glue", false),
     ("aws:core:batchExecArc", "exec", true),
     ("aws:core:s3CopyArc", "copy", true),
     ("aws:core:glueAddPartitionsArc", "glue", false),

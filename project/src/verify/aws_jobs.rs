@@ -71,12 +71,6 @@ fn nearest_memory(memory: u64) -> Option<u64> {
 }
 
 fn check_arc(path: &str, arc: &ArcSpec, deployment: &Deployment<'_>, problems: &Problems) {
-    if arc.kind == "glue" {
-        for sink in arc.sinks.iter().filter(|sink| synth::glue_table(&deployment.names.placement, &sink.dataset.path_uri).is_none()) {
-            let message = format!("`{}` names no table: use `glue:///database/table`", sink.dataset.path_uri);
-            problems.add(format!("{path}.sinks.{}.pathURI", sink.role), message);
-        }
-    }
     if !runtime::is_user_image(arc) {
         return;
     }

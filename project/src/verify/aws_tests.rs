@@ -201,7 +201,7 @@ fn schedules_and_sinks() {
             file["arcs"].as_array_mut().unwrap().push(glue);
         },
         expect![[r#"
-            arcs[1].sinks.main.pathURI: `glue://db/table` names no table: use `glue:///database/table`
+            arcs[1].sinks.main.pathURI: is no table of Glue [glue:///database/table]
             activities[0].schedule: rate(1 minutes): with 1 it is `minute`
             activities[1].interval: `often` is no schedule: use a lot unit such as Twelfths, rate(5 minutes) or cron(0 6 * * ? *)
             activities[1].pathURI: `logs/` is no S3 URI: use `s3://bucket/folder/`
@@ -221,6 +221,94 @@ fn tables_that_would_be_one() {
         },
         expect![[r#"
             arcs[1].sinks.main.name: makes a table `table`, as table/1 does [give the dataset another name]
+        "#]],
+    );
+}
+
+#[test]
+fn what_athena_cannot_run() {
+    let dataset = |name: &str| json!({"name": name, "version": "1", "pathURI": format!("s3://lake-data/{name}/")});
+    let reading = |name: &str| json!({"main": {"name": name, "version": "1"}});
+    let query = |source: &str, workload: Value| {
+        json!({"type": "query", "name": format!("of-{source}"), "sources": reading(source),
+               "sinks": {"main": dataset(&format!("rows-of-{source}"))}, "workload": workload})
+    };
+    let convert = json!({"type": "convert", "name": "toParquet", "sources": reading("logs"),
+        "sinks": {"main": dataset("parquet"), "rejects": dataset("rejects")}, "workload": {"format": "s3-access"}});
+    let good = query("parquet", json!({"sql": "SELECT key FROM main", "engine": "athena", "workgroup": "team.one"}));
+    check(|file| file["arcs"] = json!([convert, good]), expect![[""]]);
+    check(
+        |file| {
+            let bad =
+                query("parquet", json!({"sql": "SELECT now() AS at FROM main", "engine": "athena", "threads": 2, "workgroup": "no group"}));
+            file["arcs"] = json!([
+                convert,
+                bad,
+                query("rejects", json!({"sql": "SELECT * FROM other", "engine": "athena"})),
+                query("rows-of-parquet", json!({"sql": "SELECT 1 AS n FROM main", "workgroup": "w"}))
+            ]);
+        },
+        expect![[r#"
+            arcs[1].workload.workgroup: `no group` is no name of a workgroup: 1 to 128 letters, digits, `.`, `_` and `-`
+            arcs[1].workload.threads: is of engine datafusion alone [remove it]
+            arcs[1].workload.sql: now() gives other rows when the lot is run again; use the times in the data, or `lot`
+            arcs[2].workload.sql: `other` is no source of this arc: its tables are main, rejects
+            arcs[3].workload.workgroup: is of engine athena alone [engine: 'athena']
+            arcs[2].sources.main: Athena has no table of `rejects`: it has those of the main sinks of this project's convert and query arcs [leave `engine` out of the workload, or let an arc of this project write what is read]
+        "#]],
+    );
+    check(
+        |file| {
+            let engine = query("parquet", json!({"sql": "SELECT key FROM main", "engine": "spark"}));
+            let builtin = query("rows-of-parquet", json!({"builtin": "error_stats", "engine": "athena"}));
+            file["arcs"] = json!([convert, engine, builtin]);
+        },
+        expect![[r#"
+            arcs[1].workload.engine: `spark` is no engine [use datafusion or athena]
+            arcs[2].workload.builtin: is written for engine datafusion [sql: 'SELECT …']
+        "#]],
+    );
+    check(
+        |file| {
+            file["placement"] = json!({"provider": "local", "root": "lake"});
+            file["resources"] = json!([]);
+            file["activities"] = json!([]);
+            file["boundaries"][0]["dataset"]["pathURI"] = "raw".into();
+            let mut arcs = json!([convert, query("parquet", json!({"sql": "SELECT key FROM main", "engine": "athena"}))]);
+            for (at, role) in [(0, "main"), (0, "rejects"), (1, "main")] {
+                arcs[at]["sinks"][role]["pathURI"] = format!("out/{at}/{role}").into();
+            }
+            file["arcs"] = arcs;
+        },
+        expect![[r#"
+            arcs[1].workload.engine: there is no Athena on a local placement [leave it out: the worker runs the query itself]
+        "#]],
+    );
+}
+
+#[test]
+fn partitions_of_a_table() {
+    let add = |kind: &str, uri: &str, workload: &Value| {
+        json!({"type": kind, "name": "add", "sources": {"main": {"name": "logs", "version": "1"}},
+               "sinks": {"main": {"name": "table", "version": "1", "pathURI": uri}}, "workload": workload})
+    };
+    let ours = json!({"partitionType": "value", "partitionResults": "added"});
+    check(|file| file["arcs"] = json!([add("glueAddPartitions", "glue:///db/table", &ours)]), expect![[""]]);
+    let theirs = json!({"workloadProps": ours});
+    check(|file| file["arcs"] = json!([add("aws:core:glueAddPartitionsArc", "glue:///db/table", &theirs)]), expect![[""]]);
+    check(
+        |file| file["arcs"] = json!([add("glueAddPartitions", "s3://lake-data/table/", &json!({"partitionType": "value"}))]),
+        expect![[r#"
+            arcs[0].sinks.main.pathURI: is no table of Glue [glue:///database/table]
+        "#]],
+    );
+    check(|file| file["arcs"] = json!([add("glueAddPartitions", "glue:///db/table", &json!({"partitionTyp": "value"}))]), expect![[r#"
+        arcs[0].workload.partitionTyp: `partitionTyp` is no parameter of glue [use partitionType, namedPartitionDelimiter, partitionResults]
+    "#]]);
+    check(
+        |file| file["arcs"] = json!([add("glueAddPartitions", "glue:///db/table", &json!({"partitionType": "position"}))]),
+        expect![[r#"
+            arcs[0].workload: unknown variant `position`, expected `named` or `value`
         "#]],
     );
 }

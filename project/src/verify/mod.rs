@@ -2,6 +2,7 @@
 //! its JSON path and, where there is one, the likely correction. Nothing is read here but what the value says.
 
 mod arc;
+mod athena;
 mod aws;
 mod aws_jobs;
 mod aws_names;
@@ -66,9 +67,11 @@ fn read(document: &Value, folder: &Path, problems: &Problems) -> Option<Project>
     let together = Drafts { project: (&name, &version), boundaries: &boundaries, arcs: &drafts };
     let mut arcs = graph::judge(&together, problems);
     add_schemas(&mut arcs);
-    arcs.iter().for_each(|arc| check_workload(arc, &drafts, problems));
+    let is_on_aws = placement.as_ref().is_some_and(|placement| !is_local(placement));
+    arcs.iter().for_each(|arc| check_workload(arc, &drafts, is_on_aws, problems));
     let placement = placement?;
     graph::check_folders(&together, &placement, problems);
+    athena::check(&arcs, &drafts, &placement, problems);
     let mut notes = notes(&placement, &drafts, &resources, &activities);
     if let Some(names) = Deployment::names(&placement, &name, &version) {
         let deployment = Deployment { document, names, boundaries: &boundaries, drafts: &drafts, arcs: &arcs };
@@ -150,11 +153,11 @@ fn written(arc: &ArcSpec) -> Option<Value> {
 }
 
 /// Reports what the arc's workload says of its parameters.
-fn check_workload(arc: &ArcSpec, drafts: &[DraftArc], problems: &Problems) {
+fn check_workload(arc: &ArcSpec, drafts: &[DraftArc], is_on_aws: bool, problems: &Problems) {
     if arc.sinks.iter().all(|sink| sink.role != MAIN_ROLE) {
         return;
     }
-    let is_it = |draft: &&DraftArc| draft.name == arc.id.arc && draft.kind == Some(arc.kind.as_str()) && draft.is_local;
+    let is_it = |draft: &&DraftArc| draft.name == arc.id.arc && draft.kind == Some(arc.kind.as_str()) && (draft.is_local || is_on_aws);
     let Some(draft) = drafts.iter().find(is_it) else { return };
     for found in arcs::workload::check(arc) {
         let path = format!("{}.{}", draft.path, found.path);

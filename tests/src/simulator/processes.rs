@@ -144,6 +144,7 @@ fn context(world: &World, owner: &str) -> RunContext {
         options: RunOptions::new(1, std::env::temp_dir()),
         environment: Arc::new(|_| None),
         aws: None,
+        athena: None,
         progress: None,
     }
 }

@@ -302,9 +302,12 @@ fn partitions_of_a_table() {
             arcs[0].sinks.main.pathURI: is no table of Glue [glue:///database/table]
         "#]],
     );
-    check(|file| file["arcs"] = json!([add("glueAddPartitions", "glue:///db/table", &json!({"partitionTyp": "value"}))]), expect![[r#"
+    check(
+        |file| file["arcs"] = json!([add("glueAddPartitions", "glue:///db/table", &json!({"partitionTyp": "value"}))]),
+        expect![[r#"
         arcs[0].workload.partitionTyp: `partitionTyp` is no parameter of glue [use partitionType, namedPartitionDelimiter, partitionResults]
-    "#]]);
+    "#]],
+    );
     check(
         |file| file["arcs"] = json!([add("glueAddPartitions", "glue:///db/table", &json!({"partitionType": "position"}))]),
         expect![[r#"

@@ -16,6 +16,11 @@ fn what_was_in_a_bucket_becomes_lots_and_s3_copies_them() {
     passes("backfill.py");
 }
 
+#[test]
+fn the_catalog_and_athena() {
+    passes("catalog.py");
+}
+
 fn passes(script: &str) {
     let Some(doubles) = std::env::var("ARCLAKE_DOUBLES").ok().filter(|doubles| !doubles.is_empty()) else {
         eprintln!("SKIPPED: no servers that stand in for AWS; `tests/run` installs them where it can");

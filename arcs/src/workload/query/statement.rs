@@ -103,7 +103,7 @@ pub(super) fn unload(text: &str, tables: &[Table<'_>], folder: &str) -> Result<S
     let (files, bytes) = (tables.iter().map(|table| table.files.len()).sum::<usize>(), statement.len());
     Err(job(format!(
         "with the names of its {files} files the query has {bytes} bytes, and Athena takes {STATEMENT_BYTES_MAX}; read fewer and larger \
-         files: of a query arc with a coarser lotUnit and `SELECT * FROM main`, or give this arc a finer lotUnit"
+         files: let a query arc of engine datafusion and a coarser lotUnit join them, or give this arc a finer lotUnit"
     )))
 }
 

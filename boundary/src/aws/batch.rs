@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use async_trait::async_trait;
 use aws_sdk_batch::Client;
 use aws_sdk_batch::types::{ContainerOverrides, JobStatus, KeyValuePair, KeyValuesPair, ResourceRequirement, ResourceType};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -63,18 +64,82 @@ pub(super) enum Submitted {
     Already,
 }
 
-/// A job queue.
-#[derive(Debug)]
-pub struct BatchJobs {
+/// A job as a queue takes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// Its name: the same for the same arc, lot and source commits.
+    pub name: String,
+    /// The job definition's name.
+    pub definition: String,
+    /// What it gets.
+    pub size: JobSize,
+    /// What `Ref::` in the definition's command stands for.
+    pub parameters: BTreeMap<&'static str, String>,
+}
+
+/// A queue of jobs.
+#[async_trait]
+pub trait JobQueue: Send + Sync {
+    /// Whether a job of this name is on its way or at work, as far as the queue knows yet.
+    async fn is_active(&self, name: &str) -> Result<bool, BoundaryError>;
+    /// Takes a job, also one of a name that it has; gives its id.
+    async fn submit(&self, job: &Job) -> Result<String, BoundaryError>;
+}
+
+/// A job queue of AWS Batch.
+#[derive(Clone, Debug)]
+pub struct BatchQueue {
     client: Client,
     queue: String,
+}
+
+impl BatchQueue {
+    /// The queue of this name or ARN.
+    pub fn new(aws: &Aws, queue: &str) -> BatchQueue {
+        BatchQueue { client: Client::new(aws.config()), queue: queue.to_owned() }
+    }
+}
+
+#[async_trait]
+impl JobQueue for BatchQueue {
+    async fn is_active(&self, name: &str) -> Result<bool, BoundaryError> {
+        let filter = KeyValuesPair::builder().name("JOB_NAME").values(name).build();
+        let answer = self.client.list_jobs().job_queue(&self.queue).filters(filter).send().await;
+        let answer = answer.map_err(|error| service("list jobs of", &self.queue, error))?;
+        let is_over = |status: &JobStatus| matches!(status, JobStatus::Succeeded | JobStatus::Failed);
+        let jobs = answer.job_summary_list().iter().filter(|job| job.job_name() == Some(name));
+        Ok(jobs.into_iter().any(|job| job.status().is_some_and(|status| !is_over(status))))
+    }
+
+    async fn submit(&self, job: &Job) -> Result<String, BoundaryError> {
+        let (vcpus, memory) = (format!("{}", f64::from(job.size.vcpu_milli) / 1_000.0), job.size.memory_mib.to_string());
+        let need = |kind, value: &str| ResourceRequirement::builder().r#type(kind).value(value).build();
+        let variable = |name: &str, value: &str| KeyValuePair::builder().name(name).value(value).build();
+        let overrides = ContainerOverrides::builder()
+            .resource_requirements(need(ResourceType::Vcpu, &vcpus))
+            .resource_requirements(need(ResourceType::Memory, &memory))
+            .environment(variable("ARC_JOB_VCPUS", &vcpus))
+            .environment(variable("ARC_JOB_MEMORY_MIB", &memory))
+            .build();
+        let mut call = self.client.submit_job().job_name(&job.name).job_queue(&self.queue).container_overrides(overrides);
+        call = call.job_definition(&job.definition).propagate_tags(true);
+        for (key, value) in &job.parameters {
+            call = call.parameters(*key, value);
+        }
+        let answer = call.send().await.map_err(|error| service("submit job", &job.name, error))?;
+        Ok(answer.job_id().unwrap_or_default().to_owned())
+    }
+}
+
+/// A job queue and what was submitted to it a short while ago.
+pub(super) struct BatchJobs {
+    queue: Arc<dyn JobQueue>,
     recent: Mutex<BTreeMap<String, DateTime<Utc>>>,
 }
 
 impl BatchJobs {
-    /// The queue of this name or ARN.
-    pub fn new(aws: &Aws, queue: &str) -> BatchJobs {
-        BatchJobs { client: Client::new(aws.config()), queue: queue.to_owned(), recent: Mutex::default() }
+    pub(super) fn new(queue: Arc<dyn JobQueue>) -> BatchJobs {
+        BatchJobs { queue, recent: Mutex::default() }
     }
 
     /// The name of the job of an arc on a lot: the same for the same source commits, so that a second submission is seen.
@@ -91,16 +156,6 @@ impl BatchJobs {
         head + &tail
     }
 
-    /// Whether a job of this name is on its way or at work.
-    async fn is_active(&self, name: &str) -> Result<bool, BoundaryError> {
-        let filter = KeyValuesPair::builder().name("JOB_NAME").values(name).build();
-        let answer = self.client.list_jobs().job_queue(&self.queue).filters(filter).send().await;
-        let answer = answer.map_err(|error| service("list jobs of", &self.queue, error))?;
-        let is_over = |status: &JobStatus| matches!(status, JobStatus::Succeeded | JobStatus::Failed);
-        let jobs = answer.job_summary_list().iter().filter(|job| job.job_name() == Some(name));
-        Ok(jobs.into_iter().any(|job| job.status().is_some_and(|status| !is_over(status))))
-    }
-
     fn remembers(&self, name: &str, now: DateTime<Utc>) -> bool {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         recent.retain(|_, at| now - *at < TimeDelta::minutes(REMEMBERED_MINUTES));
@@ -115,31 +170,18 @@ impl BatchJobs {
     /// Submits, unless a job of the same name is there that is not over.
     pub(super) async fn submit(&self, submission: &Submission<'_>, now: DateTime<Utc>) -> Result<Submitted, BoundaryError> {
         let name = BatchJobs::name(&submission.arc.name, submission.plan);
-        if self.remembers(&name, now) || self.is_active(&name).await? {
+        if self.remembers(&name, now) || self.queue.is_active(&name).await? {
             return Ok(Submitted::Already);
         }
         let size = submission.arc.size.unwrap_or_else(|| JobSize::for_bytes(submission.bytes));
-        let (vcpus, memory) = (format!("{}", f64::from(size.vcpu_milli) / 1_000.0), size.memory_mib.to_string());
-        let need = |kind, value: &str| ResourceRequirement::builder().r#type(kind).value(value).build();
-        let variable = |name: &str, value: &str| KeyValuePair::builder().name(name).value(value).build();
-        let overrides = ContainerOverrides::builder()
-            .resource_requirements(need(ResourceType::Vcpu, &vcpus))
-            .resource_requirements(need(ResourceType::Memory, &memory))
-            .environment(variable("ARC_JOB_VCPUS", &vcpus))
-            .environment(variable("ARC_JOB_MEMORY_MIB", &memory))
-            .build();
-        let mut call = self.client.submit_job().job_name(&name).job_queue(&self.queue).container_overrides(overrides);
-        call = call.job_definition(&submission.arc.job_definition).propagate_tags(true);
-        for (key, value) in parameters(submission) {
-            call = call.parameters(key, value);
-        }
-        let answer = call.send().await.map_err(|error| service("submit job", &name, error))?;
+        let (definition, parameters) = (submission.arc.job_definition.clone(), parameters(submission));
+        let id = self.queue.submit(&Job { name: name.clone(), definition, size, parameters }).await?;
         self.recent.lock().unwrap_or_else(PoisonError::into_inner).insert(name, now);
-        Ok(Submitted::Job(answer.job_id().unwrap_or_default().to_owned()))
+        Ok(Submitted::Job(id))
     }
 }
 
-/// What `Ref::` in a job definition's command stands for.
+/// What `Ref::` stands for.
 fn parameters(submission: &Submission<'_>) -> BTreeMap<&'static str, String> {
     let mut given = BTreeMap::from([("arc", submission.arc.name.clone()), ("lot", submission.plan.lot.to_string())]);
     if let Some((dataset, manifest)) = &submission.source {

@@ -17,7 +17,7 @@ use crate::error::BoundaryError;
 use crate::filter::Filter;
 use crate::index::Index;
 use crate::notification;
-use crate::queue::{Queue, QueueArrivals};
+use crate::queue::{HELD_MAX, Queue, QueueArrivals};
 use crate::spec::{BoundarySpec, EventArrival};
 use crate::tick::{Boundary, Ticked};
 
@@ -35,6 +35,8 @@ pub struct BoundaryFunction {
     stores: Stores,
     bus: Arc<dyn Bus>,
     queue: Option<Arc<dyn Queue>>,
+    held_max: usize,
+    say: fn(&str),
 }
 
 impl BoundaryFunction {
@@ -54,15 +56,40 @@ impl BoundaryFunction {
 
     /// The same over any stores, bus and queue.
     pub fn over(project: String, spec: BoundarySpec, stores: Stores, bus: Arc<dyn Bus>, queue: Option<Arc<dyn Queue>>) -> Self {
-        BoundaryFunction { project, spec, stores, bus, queue }
+        BoundaryFunction { project, spec, stores, bus, queue, held_max: HELD_MAX, say: |line| println!("{line}") }
+    }
+
+    /// The same, holding so many messages of its queue at most.
+    #[must_use]
+    pub fn holding(self, held_max: usize) -> Self {
+        BoundaryFunction { held_max, ..self }
+    }
+
+    /// The same, whose metrics go to `say`, a line at a time, and not to stdout.
+    #[must_use]
+    pub fn saying(self, say: fn(&str)) -> Self {
+        BoundaryFunction { say, ..self }
     }
 
     /// One call. `clock` is asked for the time, and again after waiting. The answer names, for messages of a queue, those
     /// that are to come again.
     pub async fn call(&self, event: &Value, clock: &(dyn Fn() -> DateTime<Utc> + Send + Sync)) -> Result<Value, BoundaryError> {
-        match Delivered::read(event) {
-            Some(delivered) => self.deliver(delivered, clock()).await,
-            None => self.tick(clock).await,
+        let delivered = Delivered::read(event);
+        if delivered.is_none() {
+            self.wait(clock()).await;
+        }
+        self.answer(delivered, clock()).await
+    }
+
+    /// The same at `now`, without waiting for an interval to close.
+    pub async fn call_at(&self, event: &Value, now: DateTime<Utc>) -> Result<Value, BoundaryError> {
+        self.answer(Delivered::read(event), now).await
+    }
+
+    async fn answer(&self, delivered: Option<Delivered>, now: DateTime<Utc>) -> Result<Value, BoundaryError> {
+        match delivered {
+            Some(delivered) => self.deliver(delivered, now).await,
+            None => self.tick(now).await,
         }
     }
 
@@ -72,16 +99,18 @@ impl BoundaryFunction {
         Boundary::new(spec, self.stores.clone(), self.bus.clone(), Box::new(index))
     }
 
-    /// A tick by the clock: waits until the interval that has just ended may be closed, and drains the queue into it.
-    async fn tick(&self, clock: &(dyn Fn() -> DateTime<Utc> + Send + Sync)) -> Result<Value, BoundaryError> {
-        let now = clock();
+    /// Waits until the interval that has just ended may be closed.
+    async fn wait(&self, now: DateTime<Utc>) {
         let close = Lot::containing(self.spec.unit, now).start() + self.spec.settle;
         let wait = (close - now).clamp(TimeDelta::zero(), TimeDelta::seconds(WAIT_SECONDS_MAX));
         tokio::time::sleep(wait.to_std().unwrap_or(Duration::ZERO)).await;
-        let now = clock();
+    }
+
+    /// A tick by the clock, which drains the queue.
+    async fn tick(&self, now: DateTime<Utc>) -> Result<Value, BoundaryError> {
         let mut boundary = self.boundary(self.spec.clone(), now)?;
         if let Some(queue) = &self.queue {
-            boundary = boundary.hearing(Box::new(QueueArrivals::new(queue.clone())));
+            boundary = boundary.hearing(Box::new(QueueArrivals::holding(queue.clone(), self.held_max)));
         }
         let ticked = boundary.tick(now).await?;
         self.tell(&ticked, now);
@@ -119,7 +148,7 @@ impl BoundaryFunction {
             metrics = metrics.with("LatenessSeconds", "Seconds", (now - last.lot.end()).as_seconds_f64().max(0.0));
         }
         let lots: Vec<String> = ticked.committed.iter().take(TOLD_LOTS_MAX).map(|lot| lot.lot.to_string()).collect();
-        println!("{}", metrics.property("Boundary", self.spec.name.as_str()).property("Lots", lots).line());
+        (self.say)(&metrics.property("Boundary", self.spec.name.as_str()).property("Lots", lots).line());
     }
 }
 

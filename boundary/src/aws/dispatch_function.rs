@@ -4,24 +4,28 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use manifests::{ArcId, ArcSpec, ArcState, Aws, Bus, DatasetId, EVENT_DETAIL_TYPE, EventBridgeBus, Lot, State, Stores, paths};
+use manifests::{ArcId, ArcSpec, ArcState, Attempt, Aws, Bus, DatasetId, EVENT_DETAIL_TYPE, EventBridgeBus, Lot, State, Stores, paths};
 use serde_json::{Value, json};
 
-use super::batch::{Submission, Submitted};
+use super::batch::{BatchJobs, Submission, Submitted};
 use super::job_state::{JobEnd, JobState};
 use super::notice::Notice;
-use super::{BatchJobs, DeployedArc, Deployment, Metrics, activity};
+use super::{BatchQueue, DeployedArc, Deployment, JobQueue, Metrics, activity};
 use crate::dispatch::{Dispatched, Dispatcher, DueRun, Worker};
 use crate::error::BoundaryError;
 
-/// The lease of an empty lot that is published here, in seconds.
+/// The lease of an attempt that begins and ends here, in seconds: of an empty lot that is published, or of a job that never
+/// came to one. Whoever dies between holds a lot up no longer than that.
 const LEASE_SECONDS: i64 = 120;
+/// The lease of a job whose image knows nothing of attempts, in seconds.
+const FOREIGN_LEASE_SECONDS: i64 = 24 * 3_600;
 /// Jobs submitted by one call; what is left, the next sweep finds.
 const JOBS_PER_CALL_MAX: usize = 500;
 
 /// The dispatch function of a project.
 pub struct DispatchFunction {
-    aws: Aws,
+    /// None where there is no AWS to call: then there are no activities and no notices.
+    aws: Option<Aws>,
     deployment: Deployment,
     specs: Vec<ArcSpec>,
     stores: Stores,
@@ -29,15 +33,28 @@ pub struct DispatchFunction {
     /// None where the project has no arcs.
     jobs: Option<BatchJobs>,
     topic: Option<String>,
+    say: fn(&str),
 }
 
 impl DispatchFunction {
     /// The function of a deployment, with a job queue and a topic for failures.
     pub fn new(aws: Aws, deployment: Deployment, queue: Option<&str>, topic: Option<String>) -> Result<DispatchFunction, BoundaryError> {
-        let (stores, specs) = (deployment.stores(&aws)?, deployment.arc_specs());
+        let stores = deployment.stores(&aws)?;
         let bus = Arc::new(EventBridgeBus::new(&aws, &deployment.bus));
-        let jobs = queue.map(|queue| BatchJobs::new(&aws, queue));
-        Ok(DispatchFunction { aws, deployment, specs, stores, bus, jobs, topic })
+        let jobs = queue.map(|queue| -> Arc<dyn JobQueue> { Arc::new(BatchQueue::new(&aws, queue)) });
+        Ok(DispatchFunction { aws: Some(aws), topic, ..DispatchFunction::over(deployment, stores, bus, jobs) })
+    }
+
+    /// The same over any stores, bus and job queue, with nobody to be told of failures.
+    pub fn over(deployment: Deployment, stores: Stores, bus: Arc<dyn Bus>, jobs: Option<Arc<dyn JobQueue>>) -> DispatchFunction {
+        let (specs, jobs) = (deployment.arc_specs(), jobs.map(BatchJobs::new));
+        DispatchFunction { aws: None, deployment, specs, stores, bus, jobs, topic: None, say: |line| println!("{line}") }
+    }
+
+    /// The same, whose metrics go to `say`, a line at a time, and not to stdout.
+    #[must_use]
+    pub fn saying(self, say: fn(&str)) -> Self {
+        DispatchFunction { say, ..self }
     }
 
     /// One call at `now`; the answer says what was done.
@@ -78,7 +95,7 @@ impl DispatchFunction {
             .with("JobsSubmitted", "Count", jobs.len() as f64)
             .with("EmptyLots", "Count", empties as f64)
             .with("RunsDue", "Count", due as f64);
-        println!("{}", line.line());
+        (self.say)(&line.line());
         Ok(json!({"due": due, "submitted": jobs, "already": already, "empties": empties}))
     }
 
@@ -100,13 +117,13 @@ impl DispatchFunction {
 
     async fn run_activity(&self, name: &str, now: DateTime<Utc>) -> Result<Value, BoundaryError> {
         let export = self.deployment.exports.iter().find(|export| export.name == name);
-        let export = export.ok_or_else(|| BoundaryError::Service {
+        let (export, aws) = export.zip(self.aws.as_ref()).ok_or_else(|| BoundaryError::Service {
             action: "run activity",
             name: name.to_owned(),
             reason: format!("project {} has none of this name", self.deployment.project),
             transient: false,
         })?;
-        let lot = activity::export(&self.aws, export, now).await?;
+        let lot = activity::export(aws, export, now).await?;
         Ok(json!({"activity": name, "lot": lot.to_string()}))
     }
 
@@ -121,7 +138,7 @@ impl DispatchFunction {
             jobs.forget(&state.name);
         }
         match &state.end {
-            None if arc.is_foreign => self.begin_foreign(&id, &state, now).await?,
+            None if arc.is_foreign => self.begin(&id, &state, FOREIGN_LEASE_SECONDS, now).await?,
             None => {}
             Some(JobEnd::Succeeded) if arc.is_foreign => return self.end_foreign(arc, &id, &state, now).await,
             Some(JobEnd::Succeeded) => {}
@@ -132,15 +149,14 @@ impl DispatchFunction {
         Ok(json!({"arc": arc.name, "lot": state.lot.to_string()}))
     }
 
-    /// Takes the attempt of a job whose image knows nothing of attempts.
-    async fn begin_foreign(&self, id: &ArcId, state: &JobState, now: DateTime<Utc>) -> Result<(), BoundaryError> {
+    /// Takes an attempt for a job that does not take one itself.
+    async fn begin(&self, id: &ArcId, state: &JobState, lease_seconds: i64, now: DateTime<Utc>) -> Result<(), BoundaryError> {
         let owner = owner(&state.job);
         let last = self.stores.last_attempt(id, state.lot).await?;
         if last.is_some_and(|last| last.record.owner == owner) {
             return Ok(());
         }
-        let lease = TimeDelta::days(1);
-        match self.stores.acquire(id, state.lot, &owner, now, lease, |_| false).await {
+        match self.stores.acquire(id, state.lot, &owner, now, TimeDelta::seconds(lease_seconds), |_| false).await {
             Ok(_) | Err(manifests::ManifestsError::Leased { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -148,7 +164,7 @@ impl DispatchFunction {
 
     /// Ends it, as Clusterless does: by the manifests that the image has written.
     async fn end_foreign(&self, arc: &DeployedArc, id: &ArcId, state: &JobState, now: DateTime<Utc>) -> Result<Value, BoundaryError> {
-        self.begin_foreign(id, state, now).await?;
+        self.begin(id, state, FOREIGN_LEASE_SECONDS, now).await?;
         let mut states = Vec::new();
         for sink in &arc.sinks {
             if let Some(manifest) = self.stores.latest(&sink.dataset, state.lot).await? {
@@ -177,25 +193,26 @@ impl DispatchFunction {
         // What the worker itself wrote down says more than Batch knows.
         let last = self.stores.last_attempt(id, state.lot).await?;
         let (mut cause, mut is_transient) = (cause.to_owned(), is_transient);
+        let is_own = |last: &Attempt| last.record.owner.starts_with(&owner(&state.job));
+        // Others have ended an attempt since the job was made: what Batch says comes late, or again.
+        let is_late = |last: &Attempt| last.state != ArcState::Running && state.created.is_some_and(|made| last.record.until >= made);
         match last {
             // It is committed: the exit code says that something was rejected past its limit, or is partial.
-            Some(last)
-                if matches!(last.state, ArcState::Complete | ArcState::Partial) && last.record.owner.starts_with(&owner(&state.job)) =>
-            {
+            Some(last) if matches!(last.state, ArcState::Complete | ArcState::Partial) && (is_own(&last) || is_late(&last)) => {
                 return Ok(json!({"arc": arc.name, "lot": state.lot.to_string(), "state": last.state.as_str()}));
             }
-            Some(last) if last.state == ArcState::Missing && last.record.owner.starts_with(&owner(&state.job)) => {
+            Some(last) if last.state == ArcState::Missing && is_own(&last) => {
                 (cause, is_transient) = (last.record.cause.unwrap_or(cause), last.record.transient);
             }
-            Some(last) if last.state == ArcState::Running && last.record.owner.starts_with(&owner(&state.job)) => {
+            Some(last) if last.state == ArcState::Running && is_own(&last) => {
                 self.stores
                     .end_attempt(id, state.lot, &last.record.owner, ArcState::Missing, Some(cause.clone()), is_transient, now)
                     .await?;
             }
+            Some(last) if last.is_leased(now) || is_late(&last) => {}
             // It never came to an attempt: one is made, so that listings show the failure and retries are counted.
-            Some(last) if last.is_leased(now) => {}
             _ => {
-                self.begin_foreign(id, state, now).await?;
+                self.begin(id, state, LEASE_SECONDS, now).await?;
                 self.stores
                     .end_attempt(id, state.lot, &owner(&state.job), ArcState::Missing, Some(cause.clone()), is_transient, now)
                     .await?;
@@ -214,8 +231,8 @@ impl DispatchFunction {
         now: DateTime<Utc>,
     ) -> Result<(), BoundaryError> {
         let line = Metrics::new(now, vec![("Project", self.deployment.project.clone())]).with("FailedRuns", "Count", 1.0);
-        println!("{}", line.property("Arc", arc.name.as_str()).property("Lot", state.lot.to_string()).line());
-        let Some(topic) = &self.topic else { return Ok(()) };
+        (self.say)(&line.property("Arc", arc.name.as_str()).property("Lot", state.lot.to_string()).line());
+        let (Some(aws), Some(topic)) = (&self.aws, &self.topic) else { return Ok(()) };
         let notice = Notice {
             project: &self.deployment.project,
             version: &self.deployment.version,
@@ -227,7 +244,7 @@ impl DispatchFunction {
             log_stream: state.log_stream.as_deref(),
             is_transient,
         };
-        notice.publish(&self.aws, topic).await
+        notice.publish(aws, topic).await
     }
 }
 
@@ -240,4 +257,72 @@ fn hint(event: &Value) -> Option<(DatasetId, Lot)> {
     let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str);
     let (name, version) = (text("/detail/dataset/name")?.to_owned(), text("/detail/dataset/version")?.to_owned());
     Some((DatasetId { name, version }, text("/detail/lot")?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aws::StoreUris;
+    use manifests::{ArcSink, Dataset, LotUnit, MemoryBus};
+
+    fn function(stores: &Stores) -> DispatchFunction {
+        let dataset = Dataset { name: "parquet".into(), version: "1".into(), path_uri: "memory:///parquet/".into() };
+        let arc = DeployedArc {
+            name: "convert".into(),
+            unit: LotUnit::Twelfths,
+            sources: vec![],
+            sinks: vec![ArcSink { role: manifests::MAIN_ROLE.into(), dataset }],
+            deadline_seconds: None,
+            retries: 3,
+            kind: "convert".into(),
+            job_definition: "convert".into(),
+            log_group: String::new(),
+            size: None,
+            is_foreign: false,
+        };
+        let uris = StoreUris { manifest: String::new(), arc_state: String::new(), metadata: String::new(), artifact: String::new() };
+        let (project, version, region, bus) = ("p".into(), "1".into(), "us-east-1".into(), "bus".into());
+        let deployment = Deployment { project, version, region, stores: uris, bus, boundaries: vec![], arcs: vec![arc], exports: vec![] };
+        DispatchFunction::over(deployment, stores.clone(), Arc::new(MemoryBus::default()), None)
+    }
+
+    fn at(second: i64) -> DateTime<Utc> {
+        "2023-07-17T20:56:00Z".parse::<DateTime<Utc>>().unwrap() + TimeDelta::seconds(second)
+    }
+
+    /// What Batch says of a job, made at a second, whose container never ran.
+    fn failed(job: &str, made: i64) -> Value {
+        json!({"detail-type": "Batch Job State Change", "detail": {"jobName": "n", "jobId": job, "status": "FAILED",
+            "statusReason": "Host terminated", "createdAt": at(made).timestamp_millis(),
+            "parameters": {"arc": "convert", "lot": "20230717PT5M250"}}})
+    }
+
+    async fn last(stores: &Stores) -> (u32, ArcState, String) {
+        let id = ArcId { project: "p".into(), version: "1".into(), arc: "convert".into() };
+        let last = stores.last_attempt(&id, "20230717PT5M250".parse().unwrap()).await.unwrap().unwrap();
+        (last.number, last.state, last.record.owner)
+    }
+
+    #[tokio::test]
+    async fn a_job_that_never_came_to_an_attempt_is_a_failed_attempt_once() {
+        let (stores, id) = (Stores::memory().unwrap(), ArcId { project: "p".into(), version: "1".into(), arc: "convert".into() });
+        let (function, lot) = (function(&stores), "20230717PT5M250".parse().unwrap());
+        function.call(&failed("one", 0), at(10)).await.unwrap();
+        assert_eq!(last(&stores).await, (1, ArcState::Missing, "batch/one".into()));
+        let lease = stores.acquire(&id, lot, "batch/two/1", at(20), TimeDelta::minutes(1), |_| false).await.unwrap();
+        stores.finish(&lease, ArcState::Complete, None, false, at(30)).await.unwrap();
+        function.call(&failed("one", 0), at(40)).await.unwrap();
+        assert_eq!(last(&stores).await, (2, ArcState::Complete, "batch/two/1".into()), "what is told late says nothing new");
+        function.call(&failed("three", 31), at(50)).await.unwrap();
+        assert_eq!(last(&stores).await, (3, ArcState::Missing, "batch/three".into()));
+    }
+
+    #[tokio::test]
+    async fn who_dies_while_a_failure_is_written_down_holds_nobody_up_for_long() {
+        let (stores, id) = (Stores::memory().unwrap(), ArcId { project: "p".into(), version: "1".into(), arc: "convert".into() });
+        let state = JobState::read(&failed("one", 0)).unwrap();
+        function(&stores).begin(&id, &state, LEASE_SECONDS, at(10)).await.unwrap();
+        let next = stores.acquire(&id, state.lot, "batch/two/1", at(10 + LEASE_SECONDS), TimeDelta::minutes(1), |_| false).await;
+        assert_eq!(next.unwrap().attempt, 2);
+    }
 }

@@ -1,5 +1,6 @@
 //! What Batch says of a job: its event flows in; the arc, the lot, how it stands and why flow out.
 
+use chrono::{DateTime, Utc};
 use manifests::Lot;
 use serde_json::Value;
 
@@ -14,6 +15,8 @@ pub(super) struct JobState {
     pub job: String,
     /// The job's name.
     pub name: String,
+    /// When it was made.
+    pub created: Option<DateTime<Utc>>,
     /// Whether it is over, and how.
     pub end: Option<JobEnd>,
     /// The log stream of its last attempt.
@@ -56,6 +59,7 @@ impl JobState {
             lot: text("/parameters/lot")?.parse().ok()?,
             job: text("/jobId")?,
             name: text("/jobName").unwrap_or_default(),
+            created: detail.get("createdAt").and_then(Value::as_i64).and_then(DateTime::from_timestamp_millis),
             end,
             log_stream,
         })

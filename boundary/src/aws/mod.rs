@@ -11,7 +11,7 @@ mod metrics;
 mod notice;
 mod sqs;
 
-pub use batch::{BatchJobs, JobSize};
+pub use batch::{BatchQueue, Job, JobQueue, JobSize};
 pub use boundary_function::BoundaryFunction;
 pub use deployment::{DeployedArc, Deployment, LogExport, StoreUris};
 pub use dispatch_function::DispatchFunction;

@@ -90,6 +90,11 @@ pub trait Arrivals: Send {
     ) -> Result<Scanned, BoundaryError>;
     /// What the index knows by now is in a commit and need not be handed over again.
     async fn forget(&mut self, stores: &Stores, index: &mut dyn Index) -> Result<(), BoundaryError>;
+    /// Whether an arrival's time is a service's and the same whenever it is told again, so that one which lies ahead of the
+    /// clock is waited for. Files have any times: theirs are then replaced.
+    fn keeps_times(&self) -> bool {
+        true
+    }
 }
 
 /// Hears by listing the dataset's path, which itself remembers what is there.
@@ -110,6 +115,10 @@ impl Arrivals for Listing {
 
     async fn forget(&mut self, _stores: &Stores, _index: &mut dyn Index) -> Result<(), BoundaryError> {
         Ok(())
+    }
+
+    fn keeps_times(&self) -> bool {
+        false
     }
 }
 

@@ -38,17 +38,19 @@ pub fn decide(arrival: EventArrival, open: Lot, waiting: bool, now: DateTime<Utc
     }
 }
 
-/// Whether an arrival belongs to the open lot: it arrived before the lot's end, however long ago. To an infrequent lot
-/// belongs all that waits.
-pub fn belongs(arrival: EventArrival, open: Lot, arrived: DateTime<Utc>) -> bool {
-    arrival == EventArrival::Infrequent || arrived < open.end()
+/// Whether an arrival belongs to the open lot: it arrived before the lot's end, however long ago. So an object is never in
+/// a lot before that of its arrival, and whoever looks for it begins there.
+pub fn belongs(open: Lot, arrived: DateTime<Utc>) -> bool {
+    arrived < open.end()
 }
 
 /// Takes what belongs to the open lot out of what waits, in the order of arrival, at most [`OBJECTS_PER_LOT_MAX`].
-pub fn take(arrival: EventArrival, open: Lot, waiting: &mut Vec<Arrival>) -> Vec<Arrival> {
-    waiting.sort_by(|a, b| (a.arrived, &a.uri, &a.etag).cmp(&(b.arrived, &b.uri, &b.etag)));
-    waiting.dedup_by(|a, b| a.uri == b.uri && a.etag == b.etag);
-    let count = waiting.iter().take_while(|object| belongs(arrival, open, object.arrived)).count();
+pub fn take(open: Lot, waiting: &mut Vec<Arrival>) -> Vec<Arrival> {
+    // What was written twice, or told of in two shapes, has two times: the earlier counts.
+    waiting.sort_by(|a, b| (&a.uri, &a.etag, a.arrived).cmp(&(&b.uri, &b.etag, b.arrived)));
+    waiting.dedup_by(|later, first| later.uri == first.uri && later.mark() == first.mark());
+    waiting.sort_by_key(|object| object.arrived);
+    let count = waiting.iter().take_while(|object| belongs(open, object.arrived)).count();
     let rest = waiting.split_off(count.min(OBJECTS_PER_LOT_MAX));
     std::mem::replace(waiting, rest)
 }
@@ -90,14 +92,38 @@ mod tests {
     }
 
     #[test]
+    fn a_content_is_in_a_lot_once_whatever_times_it_was_told_with() {
+        let object = |uri: &str, etag: Option<&str>, arrived| Arrival {
+            uri: uri.into(),
+            size: 1,
+            etag: etag.map(str::to_owned),
+            version_id: None,
+            arrived: at(arrived),
+        };
+        let mut waiting = vec![
+            object("a", Some("1"), "10:00:02"),
+            object("b", Some("2"), "10:00:01.5"),
+            object("a", Some("1"), "10:00:01"),
+            object("c", None, "10:00:01"),
+            object("c", None, "10:00:02"),
+            object("d", Some("3"), "10:05:00"),
+        ];
+        let taken = take(open(), &mut waiting);
+        let shown: Vec<(String, DateTime<Utc>)> = taken.into_iter().map(|object| (object.uri, object.arrived)).collect();
+        let expected = [("a", "10:00:01"), ("c", "10:00:01"), ("b", "10:00:01.5"), ("c", "10:00:02")];
+        assert_eq!(shown, expected.map(|(uri, arrived)| (uri.to_owned(), at(arrived))));
+        assert_eq!(waiting.len(), 1, "what arrived after the end of the lot belongs to a later one");
+    }
+
+    #[test]
     fn a_lot_takes_what_arrived_before_its_end_and_no_more_than_its_limit() {
         let object = |n: usize, arrived| Arrival { uri: format!("{n:07}"), size: 1, etag: None, version_id: None, arrived };
         let mut waiting: Vec<_> = (0..OBJECTS_PER_LOT_MAX + 1).rev().map(|n| object(n, at("09:00:00"))).collect();
         waiting.extend([object(0, at("09:00:00")), object(9_999_999, at("10:05:00"))]);
-        let taken = take(EventArrival::Frequent, open(), &mut waiting);
+        let taken = take(open(), &mut waiting);
         assert_eq!((taken.len(), waiting.len()), (OBJECTS_PER_LOT_MAX, 2));
         assert_eq!(taken[1].uri, "0000001");
-        let taken = take(EventArrival::Frequent, open().next(), &mut waiting);
+        let taken = take(open().next(), &mut waiting);
         assert_eq!((taken.len(), waiting.len()), (2, 0));
     }
 }

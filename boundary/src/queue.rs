@@ -2,7 +2,7 @@
 //! commit that holds what it tells of.
 //!
 //! A queue gives out a bounded number of messages at once. Beyond [`HELD_MAX`] of them, what they tell of is written down
-//! beside the dataset first (`waiting-{n}.json`, created, never changed); then they are deleted, and more can be
+//! beside the dataset first (`waiting-{hash}.json`, created, never changed); then they are deleted, and more can be
 //! received. Such a document is deleted when commits hold all of it.
 
 use std::collections::HashSet;
@@ -77,8 +77,8 @@ impl QueueArrivals {
         QueueArrivals::holding(queue, HELD_MAX)
     }
 
-    /// The same, holding fewer messages.
-    fn holding(queue: Arc<dyn Queue>, held_max: usize) -> QueueArrivals {
+    /// The same, holding so many messages at most; for a queue that gives out fewer.
+    pub fn holding(queue: Arc<dyn Queue>, held_max: usize) -> QueueArrivals {
         QueueArrivals { queue, held_max, held: Vec::new(), documents: Vec::new() }
     }
 
@@ -179,23 +179,22 @@ impl Scan<'_> {
 /// Writes arrivals down beside the dataset, for the next scan to hand over.
 pub(crate) async fn create_document(stores: &Stores, spec: &BoundarySpec, objects: &[ManifestObject]) -> Result<String, BoundaryError> {
     let body = serde_json::to_vec(objects).map_err(|error| unread_document("", &error))?;
-    let mut number = documents(stores, spec).await?.last().map_or(0, |last| last.0) + 1;
+    let mut hasher = DefaultHasher::new();
+    body.hash(&mut hasher);
     loop {
-        let path = paths::waiting_arrivals(&spec.dataset.id(), number);
+        let path = paths::waiting_arrivals(&spec.dataset.id(), hasher.finish());
         if stores.metadata.create(&path, body.clone()).await? {
             return Ok(path);
         }
-        number += 1;
+        // The same is there, and may be about to go: this one has a name of its own.
+        0u8.hash(&mut hasher);
     }
 }
 
-/// Documents of arrivals that wait, by number.
-async fn documents(stores: &Stores, spec: &BoundarySpec) -> Result<Vec<(u32, String)>, BoundaryError> {
+/// Documents of arrivals that wait.
+async fn documents(stores: &Stores, spec: &BoundarySpec) -> Result<Vec<String>, BoundaryError> {
     let listed = stores.metadata.list(&paths::dataset_dir(&spec.dataset.id())).await?;
-    let mut found: Vec<(u32, String)> =
-        listed.iter().filter_map(|path| Some((paths::parse_waiting_arrivals(path)?, path.as_ref().to_owned()))).collect();
-    found.sort();
-    Ok(found)
+    Ok(listed.iter().filter(|path| paths::is_waiting_arrivals(path)).map(|path| path.as_ref().to_owned()).collect())
 }
 
 async fn read_document(stores: &Stores, path: &str) -> Result<Vec<Arrival>, BoundaryError> {
@@ -234,7 +233,7 @@ impl Arrivals for QueueArrivals {
     ) -> Result<Scanned, BoundaryError> {
         // After a tick that failed: what was held then is given out again when its time is over.
         self.held.clear();
-        self.documents = documents(stores, spec).await?.into_iter().map(|(_, path)| path).collect();
+        self.documents = documents(stores, spec).await?;
         let mut scan = Scan { spec, filter, stores, taker, batch: Vec::new(), seen: HashSet::new(), objects: 0 };
         for path in &self.documents {
             let arrivals = read_document(stores, path).await?;
@@ -419,6 +418,49 @@ mod tests {
         let uris: BTreeSet<&String> = found.iter().flat_map(|(_, uris)| uris).collect();
         assert_eq!((found.len(), uris.len(), found[1].1.len()), (2, 1_000, 200));
         assert_eq!((queue.left(), documents(&stores, &spec()).await.unwrap()), (0, vec![]));
+    }
+
+    #[tokio::test]
+    async fn a_document_that_is_deleted_late_is_no_other() {
+        let stores = Stores::memory().unwrap();
+        let [one, other] = ["s3://raw/in/a", "s3://raw/in/b"].map(|uri| [ManifestObject { uri: uri.into(), ..ManifestObject::default() }]);
+        let first = create_document(&stores, &spec(), &one).await.unwrap();
+        let again = create_document(&stores, &spec(), &one).await.unwrap();
+        assert_ne!(first, again);
+        // Two boundaries find that commits hold it. One deletes it; more comes; then the other deletes it.
+        stores.metadata.delete(&first).await.unwrap();
+        let next = create_document(&stores, &spec(), &other).await.unwrap();
+        stores.metadata.delete(&first).await.unwrap();
+        assert_eq!(documents(&stores, &spec()).await.unwrap().into_iter().collect::<BTreeSet<_>>(), BTreeSet::from([again, next]));
+    }
+
+    /// All that commits hold of a boundary that lives on, when its clock shows these seconds one after the other; before each
+    /// of them the queue tells of `in/a` at second `told` once more.
+    async fn heard_at(arrival: EventArrival, told: i64, seconds: &[i64]) -> Vec<(Lot, Vec<String>)> {
+        let (stores, queue) = (Stores::memory().unwrap(), Arc::new(MemoryQueue::default()));
+        let index = CommitIndex::new(stores.clone(), spec().dataset.id(), LotUnit::Twelfths, at(-600));
+        let spec = BoundarySpec { arrival, ..spec() };
+        let boundary = Boundary::new(spec, stores.clone(), Arc::new(MemoryBus::default()), Box::new(index)).unwrap();
+        let mut boundary = boundary.hearing(Box::new(QueueArrivals::new(queue.clone())));
+        for second in seconds {
+            queue.send("in/a", at(told));
+            boundary.tick(at(*second)).await.unwrap();
+        }
+        committed(&stores).await.into_iter().filter(|(_, uris)| !uris.is_empty()).collect()
+    }
+
+    #[tokio::test]
+    async fn after_an_outage_an_infrequent_object_is_in_the_lot_of_its_time_and_nowhere_again() {
+        let lot = Lot::containing(LotUnit::Twelfths, at(1_000));
+        let expected = vec![(lot, vec!["s3://raw/in/a".to_owned()])];
+        assert_eq!(heard_at(EventArrival::Infrequent, 1_000, &[1_010, 1_210, 1_510, 1_810]).await, expected);
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_is_behind_waits_for_the_time_of_a_message() {
+        let lot = Lot::containing(LotUnit::Twelfths, at(310));
+        let expected = vec![(lot, vec!["s3://raw/in/a".to_owned()])];
+        assert_eq!(heard_at(EventArrival::Frequent, 310, &[250, 290, 301, 601, 901]).await, expected);
     }
 
     #[derive(Debug)]

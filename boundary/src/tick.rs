@@ -71,18 +71,19 @@ struct Waiting<'a> {
     ahead: &'a mut Ahead,
     now: DateTime<Utc>,
     settle: TimeDelta,
+    keeps_times: bool,
     objects: Vec<Arrival>,
     total: usize,
 }
 
 impl Waiting<'_> {
-    /// The arrival where it is settled. One from the future gets the time at which it was first seen; without an etag its
+    /// The arrival where it is settled. A file from the future gets the time at which it was first seen; without an etag its
     /// time is its identity and stays.
     fn settled(&mut self, arrival: Arrival) -> Option<Arrival> {
         if is_settled(arrival.arrived, self.now, self.settle) {
             return Some(arrival);
         }
-        if arrival.arrived <= self.now || arrival.etag.is_none() {
+        if arrival.arrived <= self.now || arrival.etag.is_none() || self.keeps_times {
             return None;
         }
         let arrived = self.ahead.look(&arrival, self.now, self.settle)?;
@@ -149,7 +150,7 @@ impl Boundary {
         let (mut waiting, total) = self.scan(now).await?;
         let mut committed = Vec::new();
         let next = loop {
-            let is_waiting = waiting.iter().any(|object| gather::belongs(self.spec.arrival, open, object.arrived));
+            let is_waiting = waiting.iter().any(|object| gather::belongs(open, object.arrived));
             match gather::decide(self.spec.arrival, open, is_waiting, now, self.spec.settle) {
                 Decision::Wait(until) => break until,
                 Decision::Commit if committed.len() >= LOTS_PER_TICK_MAX => break now,
@@ -164,8 +165,8 @@ impl Boundary {
 
     async fn scan(&mut self, now: DateTime<Utc>) -> Result<(Vec<Arrival>, usize), BoundaryError> {
         self.ahead.begin();
-        let (index, ahead, settle) = (self.index.as_mut(), &mut self.ahead, self.spec.settle);
-        let mut waiting = Waiting { index, ahead, now, settle, objects: Vec::new(), total: 0 };
+        let (index, ahead, settle, keeps_times) = (self.index.as_mut(), &mut self.ahead, self.spec.settle, self.arrivals.keeps_times());
+        let mut waiting = Waiting { index, ahead, now, settle, keeps_times, objects: Vec::new(), total: 0 };
         let scanned = self.arrivals.scan(&self.spec, &self.filter, &self.stores, &mut waiting).await?;
         let (objects, total) = (waiting.objects, waiting.total);
         self.tell(&scanned);
@@ -247,7 +248,7 @@ impl Boundary {
 
     /// Commits the open lot with what belongs to it, or adapts to the one who was faster: their objects no longer wait.
     async fn commit(&mut self, open: Lot, waiting: &mut Vec<Arrival>) -> Result<Option<CommittedLot>, BoundaryError> {
-        let taken = gather::take(self.spec.arrival, open, waiting);
+        let taken = gather::take(open, waiting);
         let manifest = Manifest::new(self.spec.dataset.clone(), open, taken.into_iter().map(Arrival::into_object).collect());
         self.announced = false;
         match self.stores.commit(&manifest).await {

@@ -117,15 +117,16 @@ pub fn parse_learned_columns(path: &Path) -> Option<u32> {
     numbered(path.filename()?.strip_prefix("columns-")?.strip_suffix(".json")?)
 }
 
-/// Arrivals that wait for a lot and are no longer in any queue (numbers from 1), in the metadata store; created once each,
-/// deleted when commits hold them.
-pub fn waiting_arrivals(dataset: &DatasetId, number: u32) -> String {
-    format!("{}/waiting-{number:06}.json", dataset_dir(dataset))
+/// Arrivals that wait for a lot and are no longer in any queue, in the metadata store; created once each, deleted when commits
+/// hold them. The name is made of the content: whoever deletes it a second time deletes nothing else.
+pub fn waiting_arrivals(dataset: &DatasetId, hash: u64) -> String {
+    format!("{}/waiting-{hash:016x}.json", dataset_dir(dataset))
 }
 
-/// The number of such a document; `None` for anything else.
-pub fn parse_waiting_arrivals(path: &Path) -> Option<u32> {
-    numbered(path.filename()?.strip_prefix("waiting-")?.strip_suffix(".json")?)
+/// Whether a path is that of such a document.
+pub fn is_waiting_arrivals(path: &Path) -> bool {
+    let hash = path.filename().and_then(|name| name.strip_prefix("waiting-")?.strip_suffix(".json"));
+    hash.is_some_and(|hash| hash.len() == 16 && hash.bytes().all(|digit| digit.is_ascii_hexdigit()))
 }
 
 /// What a path in the manifest store is.

@@ -1,5 +1,9 @@
 //! What can go wrong in a run, by what a caller can do about it. Bad input is never among these.
 
+/// What is tried of a file that is made.
+pub(crate) const WRITE: &str = "write";
+pub(crate) const PUBLISH: &str = "publish";
+
 /// Errors of this crate. [`ArcsError::is_transient`] is the only retry decision.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -63,6 +67,8 @@ impl ArcsError {
     pub fn is_transient(&self) -> bool {
         match self {
             ArcsError::Manifests(error) => error.is_transient(),
+            // What is not found while it is written is an upload: gone, or completed by a request whose answer was lost.
+            ArcsError::Store { action: WRITE | PUBLISH, source: object_store::Error::NotFound { .. }, .. } => true,
             ArcsError::Store { source, .. } => manifests::is_transient(source),
             ArcsError::Work { is_transient, .. } => *is_transient,
             ArcsError::Spill { .. } | ArcsError::Stopped => true,
@@ -73,5 +79,17 @@ impl ArcsError {
     /// A bug, in words.
     pub(crate) fn internal(message: impl Into<String>) -> ArcsError {
         ArcsError::Internal { message: message.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upload_that_is_gone_is_made_again_and_an_object_that_is_gone_is_not_read_again() {
+        let missing = || object_store::Error::NotFound { path: "a".into(), source: "NoSuchUpload".into() };
+        let is_transient = |action| ArcsError::Store { action, uri: "s3://b/a".into(), source: missing() }.is_transient();
+        assert_eq!([WRITE, PUBLISH, "read"].map(is_transient), [true, true, false]);
     }
 }

@@ -127,7 +127,7 @@ impl Stores {
         let publishes = failed.map(|last| last.record.publishes).unwrap_or_default();
         let record = AttemptRecord { owner: owner.to_owned(), started: now, until: now + length, cause: None, transient: false, publishes };
         let path = paths::attempt(arc, lot, attempt, ArcState::Running);
-        match self.arc_state.create(&path, to_json(&record)?).await? {
+        match self.arc_state.claim(&path, to_json(&record)?).await? {
             true => Ok(Lease { arc: arc.clone(), lot, attempt, record, length }),
             false => Err(leased(attempt, now + length)),
         }

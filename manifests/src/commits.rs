@@ -24,12 +24,12 @@ pub struct LotEntry {
 }
 
 impl Stores {
-    /// Creates the commit. Fails with [`ManifestsError::Committed`] where that generation is taken; the other's commit
-    /// is then the truth. The state copy and the event are not written here: see [`Stores::announce`].
+    /// Creates the commit. Fails with [`ManifestsError::Committed`] where that generation is taken by another one; the other's
+    /// commit is then the truth. The state copy and the event are not written here: see [`Stores::announce`].
     pub async fn commit(&self, manifest: &Manifest) -> Result<(), ManifestsError> {
         let (dataset, lot, generation) = (manifest.dataset.id(), manifest.lot_id, manifest.generation);
         let path = paths::commit(&dataset, lot, generation);
-        match self.manifest.create(&path, to_json(manifest)?).await? {
+        match self.manifest.claim(&path, to_json(manifest)?).await? {
             true => Ok(()),
             false => Err(ManifestsError::Committed { dataset: dataset.to_string(), lot, generation }),
         }
@@ -169,6 +169,7 @@ mod tests {
         stores.commit(&manifest(1, &["a"])).await.unwrap();
         let error = stores.commit(&manifest(1, &["b"])).await.unwrap_err();
         assert!(matches!(error, ManifestsError::Committed { generation: 1, .. }) && !error.is_transient());
+        stores.commit(&manifest(1, &["a"])).await.expect("the answer was lost, and the client asked again");
         let latest = stores.latest(&manifest(1, &[]).dataset, manifest(1, &[]).lot_id).await.unwrap().unwrap();
         assert_eq!(latest.uris, ["a"]);
     }

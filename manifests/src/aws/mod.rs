@@ -8,11 +8,10 @@ mod event_bridge;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_eventbridge::error::ProvideErrorMetadata;
 use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
-use object_store::{BackoffConfig, ClientOptions, ObjectStore};
+use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 
 use crate::store::ObjectStores;
 use credentials::SdkCredentials;
@@ -68,13 +67,20 @@ pub struct Aws {
     config: SdkConfig,
     s3_endpoint_url: Option<String>,
     credentials: Arc<SdkCredentials>,
+    retries: RetryConfig,
+}
+
+/// How a request to S3 is tried again.
+fn retries() -> RetryConfig {
+    let backoff = BackoffConfig { max_backoff: Duration::from_secs(REQUEST_BACKOFF_SECONDS_MAX), ..BackoffConfig::default() };
+    RetryConfig { backoff, max_retries: REQUEST_RETRIES, retry_timeout: Duration::from_secs(REQUEST_RETRY_SECONDS) }
 }
 
 impl Aws {
     /// Reads the AWS configuration; asks nobody yet.
     pub async fn load(settings: &AwsSettings) -> Aws {
         let mut loader = aws_config::defaults(BehaviorVersion::latest());
-        loader = loader.retry_config(RetryConfig::standard().with_max_attempts(CALL_ATTEMPTS));
+        loader = loader.retry_config(aws_config::retry::RetryConfig::standard().with_max_attempts(CALL_ATTEMPTS));
         if let Some(region) = &settings.region {
             loader = loader.region(Region::new(region.clone()));
         }
@@ -87,19 +93,24 @@ impl Aws {
         let config = loader.load().await;
         let s3_endpoint_url = settings.s3_endpoint_url.clone().or_else(|| config.endpoint_url().map(str::to_owned));
         let credentials = Arc::new(SdkCredentials::new(config.credentials_provider()));
-        Aws { config, s3_endpoint_url, credentials }
+        Aws { config, s3_endpoint_url, credentials, retries: retries() }
     }
 
-    /// An account by its keys, at one address; for tests.
-    #[cfg(test)]
-    pub(crate) fn of_keys(id: &str, key: &str, region: &str, endpoint_url: &str) -> Aws {
+    /// An account by its keys, at one address: that of servers which stand in for AWS.
+    pub fn of_keys(id: &str, key: &str, region: &str, endpoint_url: &str) -> Aws {
         let provider = aws_credential_types::provider::SharedCredentialsProvider::new(aws_credential_types::Credentials::new(
             id, key, None, None, "test",
         ));
         let builder = SdkConfig::builder().region(Region::new(region.to_owned())).endpoint_url(endpoint_url);
         let credentials = Arc::new(SdkCredentials::new(Some(provider.clone())));
         let config = builder.credentials_provider(provider).behavior_version(BehaviorVersion::latest()).build();
-        Aws { config, s3_endpoint_url: Some(endpoint_url.to_owned()), credentials }
+        Aws { config, s3_endpoint_url: Some(endpoint_url.to_owned()), credentials, retries: retries() }
+    }
+
+    /// The same with other tries of a request to S3, for servers that are near.
+    #[must_use]
+    pub fn with_retries(self, retries: RetryConfig) -> Aws {
+        Aws { retries, ..self }
     }
 
     /// What clients of further services start from.
@@ -128,16 +139,13 @@ impl Aws {
             .with_timeout(Duration::from_secs(REQUEST_SECONDS))
             .with_connect_timeout(Duration::from_secs(CONNECT_SECONDS))
             .with_allow_http(self.s3_endpoint_url.as_deref().is_some_and(|url| url.starts_with("http://")));
-        let backoff = BackoffConfig { max_backoff: Duration::from_secs(REQUEST_BACKOFF_SECONDS_MAX), ..BackoffConfig::default() };
-        let retry =
-            object_store::RetryConfig { backoff, max_retries: REQUEST_RETRIES, retry_timeout: Duration::from_secs(REQUEST_RETRY_SECONDS) };
         let mut builder = AmazonS3Builder::new()
             .with_bucket_name(bucket)
             .with_region(self.region().unwrap_or("us-east-1"))
             .with_credentials(self.credentials.clone())
             .with_conditional_put(S3ConditionalPut::ETagMatch)
             .with_client_options(client)
-            .with_retry(retry);
+            .with_retry(self.retries.clone());
         if let Some(url) = &self.s3_endpoint_url {
             builder = builder.with_endpoint(url);
         }

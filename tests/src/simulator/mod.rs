@@ -3,16 +3,20 @@
 //!
 //! Processes are futures that one thread polls; every call to the store or the bus is a point at which time passes,
 //! another process goes on, or the process dies (its future is dropped) and starts again later with nothing in memory.
-//! What runs is the code of production: `boundary::Boundary`, `boundary::Dispatcher`, `arcs::runner`.
+//! What runs is the code of production: `boundary::Boundary`, `boundary::Dispatcher`, the two functions of AWS, `arcs::runner`.
+//! Boundaries list a folder or hear by a queue with the manners of SQS; workers look for what is due, or are jobs.
 
+mod batch;
 mod bus;
 mod checks;
+mod edge;
 mod processes;
+mod queue;
 mod store;
 mod time;
 mod world;
 
-pub use checks::Broken;
+pub use crate::promises::Broken;
 pub use world::Summary;
 
 use world::World;

@@ -1,35 +1,55 @@
-//! Who lives in a schedule: two boundaries, two workers, somebody who replays, and the outside that puts objects.
+//! Who lives in a schedule: two processes a boundary, two workers or the dispatch function and its jobs, somebody who
+//! replays, and the outside that puts objects.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use arcs::runner::{self, RunContext, RunOptions};
-use boundary::{Boundary, Dispatcher, MemoryIndex, Standing, Worker};
+use arcs::runner::RunContext;
+use boundary::aws::BoundaryFunction;
+use boundary::{Boundary, BoundaryError, Dispatcher, EventArrival, Message, Queue, Standing};
 use chrono::{DateTime, TimeDelta, Utc};
-use futures::TryStreamExt;
-use manifests::{ArcSpec, Lot, RunPlan};
-use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStore};
+use manifests::{Bus, EVENT_DETAIL_TYPE, EVENT_SOURCE};
+use serde_json::json;
 
+use super::batch::{SimBatch, compute_all, compute_for_ever, dispatch_function};
+use super::edge::Edge;
+use super::queue::SimQueue;
 use super::world::World;
+use crate::work::{self, LEASE_SECONDS, replay, work_once, worker};
 
 /// How long the storm lasts.
 const STORM_MINUTES: i64 = 12;
 /// How long the calm may last until everything is done.
 const CALM_HOURS: i64 = 12;
-/// The length of a lease.
-const LEASE_SECONDS: i64 = 90;
+/// Ticks of the calm, at least, and at most: what is late comes within hours.
+const CALM_ROUNDS_MIN: u32 = 6;
+const CALM_ROUNDS_MAX: u32 = 60;
+/// The function's name on the bus.
+const FUNCTION: &str = "function";
+
 type Process<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 
 /// Everything goes wrong that may.
 pub(crate) async fn storm(world: &World) {
-    let mut processes: Vec<Process<'_>> = vec![Box::pin(outside(world))];
+    let mut processes: Vec<Process<'_>> = Vec::new();
+    if let Some(batch) = &world.batch {
+        let _ = world.delivered.subscribe(FUNCTION).await;
+        processes.extend((0..3).map(|_| -> Process<'_> { Box::pin(compute_for_ever(world, batch)) }));
+    }
+    for edge in &world.edges {
+        processes.push(Box::pin(put_for_ever(world, edge)));
+        for _ in 0..2 {
+            // Clocks are off by up to a minute.
+            let skew = TimeDelta::seconds(world.dice.below(120) - 60);
+            processes.push(Box::pin(mortal(world, move |world| Box::pin(hear_for_ever(world, edge, skew)))));
+        }
+    }
     for n in 0..2i64 {
-        // Clocks are off by up to a minute.
-        let skew = TimeDelta::seconds(i64::try_from(world.dice.roll(120)).unwrap_or(0) - 60);
-        processes.push(Box::pin(mortal(world, move |world| Box::pin(tick_for_ever(world, skew)))));
-        processes.push(Box::pin(mortal(world, move |world| Box::pin(work_for_ever(world, n)))));
+        processes.push(Box::pin(mortal(world, move |world| match &world.batch {
+            Some(batch) => Box::pin(dispatch_for_ever(world, batch)),
+            None => Box::pin(work_for_ever(world, n)),
+        })));
     }
     processes.push(Box::pin(mortal(world, |world| Box::pin(replay_now_and_then(world)))));
     world.time.run(processes, TimeDelta::minutes(STORM_MINUTES)).await;
@@ -39,13 +59,13 @@ pub(crate) async fn storm(world: &World) {
 /// No more faults: boundaries tick and workers work until nothing is left to do. False where that never comes.
 pub(crate) async fn calm(world: &World) -> bool {
     let settled = Box::pin(async {
-        let mut boundary = open_boundary(world);
-        for _ in 0..6 {
-            world.time.sleep(TimeDelta::minutes(5)).await;
-            while boundary.tick(world.time.now()).await.is_ok_and(|ticked| ticked.next <= world.time.now()) {}
+        hear_all(world).await;
+        if let Some(batch) = &world.batch {
+            batch.lose_running();
+            dispatch_all(world, batch).await;
         }
         let mut dispatcher = open_dispatcher(world).await;
-        while work_once(world, &mut dispatcher, "calm", true).await != Some(0) {
+        while work_once(&context(world, "calm"), &world.arcs, &mut dispatcher, true).await != Some(0) {
             world.time.sleep(TimeDelta::seconds(LEASE_SECONDS)).await;
         }
     });
@@ -54,10 +74,48 @@ pub(crate) async fn calm(world: &World) -> bool {
     done && world.time.now() - start < TimeDelta::hours(CALM_HOURS)
 }
 
+/// Boundaries tick until all that comes late has come, and half an hour at least.
+async fn hear_all(world: &World) {
+    let mut boundaries: Vec<Boundary> = world.edges.iter().map(|edge| edge.open(world)).collect();
+    let is_left = |edge: &Edge| edge.queue.as_ref().is_some_and(|queue| queue.left() > 0);
+    let mut rounds = 0;
+    while rounds < CALM_ROUNDS_MIN || (rounds < CALM_ROUNDS_MAX && world.edges.iter().any(is_left)) {
+        rounds += 1;
+        world.time.sleep(TimeDelta::minutes(5)).await;
+        for boundary in &mut boundaries {
+            while boundary.tick(world.time.now()).await.is_ok_and(|ticked| ticked.next <= world.time.now()) {}
+        }
+    }
+}
+
+/// The dispatch function is called by the clock, and jobs run, until every lot is done, waits for others or is left to a
+/// person.
+async fn dispatch_all(world: &World, batch: &Arc<SimBatch>) {
+    let function = dispatch_function(world, batch);
+    let mut dispatcher = Dispatcher::new(world.sound.clone(), world.bus.clone()).await.expect("a bus in memory to subscribe to");
+    loop {
+        let mut left = 0;
+        for arc in &world.arcs {
+            let standings = dispatcher.standings(arc, world.time.now(), &worker("look")).await.unwrap_or_default();
+            let is_settled = |standing: &&Standing| matches!(standing, Standing::Done(_) | Standing::Waiting { .. } | Standing::Failed(_));
+            left += standings.values().filter(|standing| !is_settled(standing)).count();
+        }
+        if left == 0 {
+            return;
+        }
+        let _ = function.call(&json!({"sweep": true}), world.time.now()).await;
+        compute_all(world, batch).await;
+        for event in batch.events() {
+            let _ = function.call(&event, world.time.now()).await;
+        }
+        world.time.sleep(TimeDelta::seconds(LEASE_SECONDS)).await;
+    }
+}
+
 /// A process that dies now and then, in the middle of whatever it does, and starts again with nothing in memory.
 async fn mortal<'a>(world: &'a World, live: impl Fn(&'a World) -> Process<'a>) {
     loop {
-        let span = TimeDelta::milliseconds(i64::try_from(world.dice.roll(600_000)).unwrap_or(0));
+        let span = TimeDelta::milliseconds(world.dice.below(600_000));
         let (life, death) = (live(world), Box::pin(world.time.sleep(span)));
         futures::future::select(life, death).await;
         world.dice.crashes.fetch_add(1, Ordering::Relaxed);
@@ -66,130 +124,98 @@ async fn mortal<'a>(world: &'a World, live: impl Fn(&'a World) -> Process<'a>) {
 }
 
 async fn pause(world: &World, seconds_max: u64) {
-    let millis = world.dice.roll(seconds_max * 1_000);
-    world.time.sleep(TimeDelta::milliseconds(1 + i64::try_from(millis).unwrap_or(0))).await;
+    world.time.sleep(TimeDelta::milliseconds(1 + world.dice.below(seconds_max * 1_000))).await;
 }
 
-/// Objects arrive, in bursts, some with old times; in some worlds some in place of others, in some they go away again.
-async fn outside(world: &World) {
-    for n in 0.. {
-        for m in 0..world.dice.roll(4) {
-            let name = if world.replaces { world.dice.roll(12) } else { 4 * n + m };
-            let path = Path::from(format!("raw/{}", named(world, name)));
-            let age = if world.dice.roll(4) == 0 { world.dice.roll(3_600) } else { 0 };
-            let modified = world.time.now() - TimeDelta::seconds(i64::try_from(age).unwrap_or(0));
-            world.store.put_at(&path, modified).await;
-        }
-        if world.removes && world.dice.roll(4) == 0 {
-            let there: Vec<ObjectMeta> = world.store.list(Some(&Path::from("raw"))).try_collect().await.unwrap_or_default();
-            let picked = usize::try_from(world.dice.roll(there.len() as u64)).unwrap_or(0);
-            if let Some(meta) = there.get(picked) {
-                world.store.take_away(&meta.location).await;
-            }
-        }
+async fn put_for_ever(world: &World, edge: &Edge) {
+    for round in 0.. {
+        edge.burst(world, round).await;
         pause(world, 240).await;
     }
 }
 
-/// The name of an object. Where objects go away it holds the lot in which it most likely arrives: what a replay does not
-/// make again is then its lot's own, and removed.
-fn named(world: &World, number: u64) -> String {
-    match world.removes {
-        true => format!("{}-{number}", Lot::containing(world.boundary.unit, world.time.now())),
-        false => number.to_string(),
-    }
-}
-
-fn open_boundary(world: &World) -> Boundary {
-    let index = Box::new(MemoryIndex::default());
-    Boundary::new(world.boundary.clone(), world.stores.clone(), world.bus.clone(), index).expect("a filter that compiles")
-}
-
-async fn tick_for_ever(world: &World, skew: TimeDelta) {
-    let mut boundary = open_boundary(world);
+/// A boundary's process: one that lives on, or the function on AWS, called by the clock or by its queue.
+async fn hear_for_ever(world: &World, edge: &Edge, skew: TimeDelta) {
+    // A clock that jumps, too.
+    let jump = || TimeDelta::seconds(if world.dice.roll(20) == 0 { -400 } else { 0 });
+    let now = || world.time.now() + skew + jump();
+    let Some(queue) = edge.queue.as_ref().filter(|_| world.dice.roll(3) != 0) else {
+        let mut boundary = edge.open(world);
+        loop {
+            let _ = boundary.tick(now()).await;
+            pause(world, 120).await;
+        }
+    };
+    let function = edge.function(world, queue);
+    let is_polled = edge.spec.arrival == EventArrival::Infrequent && world.dice.roll(3) != 0;
     loop {
-        // A clock that jumps, too.
-        let jump = TimeDelta::seconds(if world.dice.roll(20) == 0 { -400 } else { 0 });
-        let _ = boundary.tick(world.time.now() + skew + jump).await;
+        let _ = match is_polled {
+            true => poll(queue, &function, now()).await,
+            false => function.call_at(&json!({"tick": true}), now()).await.map(|_| ()),
+        };
         pause(world, 120).await;
     }
 }
 
+/// What Lambda does between a queue and a function: messages that the function is done with are deleted.
+async fn poll(queue: &SimQueue, function: &BoundaryFunction, now: DateTime<Utc>) -> Result<(), BoundaryError> {
+    let messages = queue.receive().await?;
+    if messages.is_empty() {
+        return Ok(());
+    }
+    let record = |message: &Message| json!({"eventSource": "aws:sqs", "messageId": message.id, "body": message.body});
+    let answer = function.call_at(&json!({"Records": messages.iter().map(record).collect::<Vec<_>>()}), now).await?;
+    let failed = |message: &Message| {
+        let failures = answer["batchItemFailures"].as_array().into_iter().flatten();
+        failures.into_iter().any(|failure| failure["itemIdentifier"] == message.id.as_str())
+    };
+    let done: Vec<String> = messages.iter().filter(|message| !failed(message)).map(|message| message.handle.clone()).collect();
+    if done.is_empty() { Ok(()) } else { queue.delete(done).await }
+}
+
+/// The dispatch function, called by events of the bus, by events of Batch and by the clock.
+async fn dispatch_for_ever(world: &World, batch: &Arc<SimBatch>) {
+    let function = dispatch_function(world, batch);
+    loop {
+        for delivery in world.delivered.receive(FUNCTION, 10).await.unwrap_or_default() {
+            let _ = world.delivered.acknowledge(FUNCTION, &delivery).await;
+            let event = json!({"source": EVENT_SOURCE, "detail-type": EVENT_DETAIL_TYPE, "detail": delivery.event});
+            let _ = function.call(&event, world.time.now()).await;
+        }
+        for event in batch.events() {
+            let _ = function.call(&event, world.time.now()).await;
+        }
+        if world.dice.roll(6) == 0 {
+            let _ = function.call(&json!({"sweep": true}), world.time.now()).await;
+        }
+        pause(world, 60).await;
+    }
+}
+
 async fn work_for_ever(world: &World, n: i64) {
-    let owner = format!("worker-{n}-{}", world.time.now().timestamp_micros());
+    let context = context(world, &format!("worker-{n}-{}", world.time.now().timestamp_micros()));
     let mut dispatcher = open_dispatcher(world).await;
     loop {
-        work_once(world, &mut dispatcher, &owner, false).await;
+        work_once(&context, &world.arcs, &mut dispatcher, false).await;
         pause(world, 150).await;
     }
 }
 
-async fn open_dispatcher(world: &World) -> Dispatcher {
+pub(crate) async fn open_dispatcher(world: &World) -> Dispatcher {
     Dispatcher::new(world.stores.clone(), world.bus.clone()).await.expect("a bus in memory to subscribe to")
 }
 
-fn worker(owner: &str) -> Worker {
-    Worker { owner: owner.to_owned(), lease: TimeDelta::seconds(LEASE_SECONDS), is_dead: Arc::new(|_| false) }
-}
-
-fn context(world: &World, owner: &str) -> RunContext {
+/// A worker of this name over a schedule's stores.
+pub(crate) fn context(world: &World, owner: &str) -> RunContext {
     let time = world.time.clone();
-    RunContext {
-        stores: world.stores.clone(),
-        bus: world.bus.clone(),
-        clock: Arc::new(move || time.now()),
-        owner: owner.to_owned(),
-        is_dead: Arc::new(|_| false),
-        lease: TimeDelta::seconds(LEASE_SECONDS),
-        options: RunOptions::new(1, std::env::temp_dir()),
-        environment: Arc::new(|_| None),
-        aws: None,
-        athena: None,
-        progress: None,
-    }
-}
-
-/// One pass: what is due is run. Gives how much was left to do when it began; `None` where looking failed. With `retry`,
-/// what failed for good is run as well, as `arc retry` does.
-async fn work_once(world: &World, dispatcher: &mut Dispatcher, owner: &str, retry: bool) -> Option<usize> {
-    let found = dispatcher.pass(&world.arcs, world.time.now(), &worker(owner)).await.ok()?;
-    let mut left = found.empties + found.runs.len();
-    for run in &found.runs {
-        let _ = runner::run(&context(world, owner), &world.arcs[run.arc], &run.plan).await;
-    }
-    for arc in world.arcs.iter().filter(|_| retry) {
-        let standings = dispatcher.standings(arc, world.time.now(), &worker(owner)).await.ok()?;
-        left += standings.values().filter(|standing| !matches!(standing, Standing::Done(_) | Standing::Waiting { .. })).count();
-        for (lot, standing) in standings {
-            if let Standing::Failed(_) = standing {
-                retry_lot(world, dispatcher, arc, lot, owner).await;
-            }
-        }
-    }
-    Some(left)
-}
-
-async fn retry_lot(world: &World, dispatcher: &mut Dispatcher, arc: &ArcSpec, lot: manifests::Lot, owner: &str) {
-    if let Ok(Some(plan)) = dispatcher.plan(arc, lot).await {
-        let _ = runner::run(&context(world, owner), arc, &plan).await;
-    }
+    work::context(&world.stores, &world.bus, Arc::new(move || time.now()), owner)
 }
 
 /// Somebody asks for a lot to be done again.
 async fn replay_now_and_then(world: &World) {
     loop {
         pause(world, 900).await;
-        let arc = &world.arcs[usize::try_from(world.dice.roll(2)).unwrap_or(0)];
-        let _ = replay(world, arc, world.time.now()).await;
+        let (arc, mut dispatcher) = (&world.arcs[world.dice.place(2)], open_dispatcher(world).await);
+        replay(&context(world, "replay"), arc, &mut dispatcher, |count| world.dice.place(count)).await;
     }
-}
-
-async fn replay(world: &World, arc: &ArcSpec, now: DateTime<Utc>) -> Option<()> {
-    let mut dispatcher = open_dispatcher(world).await;
-    let standings = dispatcher.standings(arc, now, &worker("replay")).await.ok()?;
-    let done: Vec<_> = standings.into_iter().filter(|(_, standing)| matches!(standing, Standing::Done(_))).map(|(lot, _)| lot).collect();
-    let lot = *done.get(usize::try_from(world.dice.roll(done.len() as u64)).ok()?)?;
-    let plan = dispatcher.plan(arc, lot).await.ok()??;
-    let _ = runner::run(&context(world, "replay"), arc, &RunPlan { replay: true, ..plan }).await;
-    Some(())
 }

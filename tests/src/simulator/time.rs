@@ -56,8 +56,10 @@ impl VirtualTime {
         let woken = self.with(|state| {
             let next = state.sleeps.first_key_value().map(|((deadline, _), _)| *deadline)?;
             state.micros = state.micros.max(next);
-            let due = state.sleeps.range_mut(..=(next, u64::MAX));
-            Some(due.filter_map(|(_, waker)| waker.take()).collect::<Vec<_>>())
+            // Who is not polled meanwhile finds that the time is over when they are.
+            let later = state.sleeps.split_off(&(next, u64::MAX));
+            let due = std::mem::replace(&mut state.sleeps, later);
+            Some(due.into_values().flatten().collect::<Vec<_>>())
         });
         let is_somebody = woken.is_some();
         woken.into_iter().flatten().for_each(Waker::wake);

@@ -1,7 +1,7 @@
 //! What a schedule is made of: the seed's dice, the stores seen through them, the project.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use boundary::{BoundarySpec, EventArrival, FilterSpec};
@@ -11,9 +11,13 @@ use manifests::{
 };
 use serde_json::json;
 
+use super::batch::SimBatch;
 use super::bus::SimBus;
+use super::edge::Edge;
+use super::queue::SimQueue;
 use super::store::SimStore;
 use super::time::VirtualTime;
+use crate::seed::Seed;
 
 /// What happened in a schedule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,12 +30,16 @@ pub struct Summary {
     pub crashes: u64,
     /// Commits created.
     pub commits: u64,
+    /// Objects that notifications told of.
+    pub heard: u64,
+    /// Jobs that were submitted.
+    pub jobs: u64,
 }
 
 /// The dice of a seed, and what they have decided.
 #[derive(Debug)]
 pub(crate) struct Dice {
-    state: Mutex<u64>,
+    seed: Seed,
     time: VirtualTime,
     stormy: AtomicBool,
     /// One call in so many is hit; 0 for none.
@@ -42,14 +50,19 @@ pub(crate) struct Dice {
 }
 
 impl Dice {
-    /// The next number below `sides`; 0 where there are no sides. SplitMix64.
+    /// The next number below `sides`; 0 where there are no sides.
     pub(crate) fn roll(&self, sides: u64) -> u64 {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = *state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        if sides == 0 { 0 } else { (mixed ^ (mixed >> 31)) % sides }
+        self.seed.roll(sides)
+    }
+
+    /// The same as a signed number, for lengths of time.
+    pub(crate) fn below(&self, sides: u64) -> i64 {
+        self.seed.below(sides)
+    }
+
+    /// A place in something of this length; 0 in nothing.
+    pub(crate) fn place(&self, length: usize) -> usize {
+        self.seed.place(length)
     }
 
     /// Whether faults happen.
@@ -64,8 +77,8 @@ impl Dice {
     /// A call takes its time: milliseconds, now and then (in a storm) minutes.
     pub(crate) async fn pass_time(&self) {
         let is_slow = self.is_stormy() && self.roll(60) == 0;
-        let millis = if is_slow { 1_000 + self.roll(240_000) } else { 1 + self.roll(20) };
-        self.time.sleep(TimeDelta::milliseconds(i64::try_from(millis).unwrap_or(0))).await;
+        let millis = if is_slow { 1_000 + self.below(240_000) } else { 1 + self.below(20) };
+        self.time.sleep(TimeDelta::milliseconds(millis)).await;
     }
 }
 
@@ -79,9 +92,14 @@ impl Faults for Dice {
             return Fate::Pass;
         }
         self.faults.fetch_add(1, Ordering::Relaxed);
-        [Fate::Refuse, Fate::RefuseAfter, Fate::Twice][usize::try_from(self.roll(3)).unwrap_or(0)]
+        [Fate::Refuse, Fate::RefuseAfter, Fate::Twice][self.place(3)]
     }
 }
+
+/// How all URIs of a schedule begin.
+pub(crate) const ROOT: &str = "s3://sim";
+/// Its bucket.
+pub(crate) const BUCKET: &str = "sim";
 
 /// A lake in virtual time.
 pub(crate) struct World {
@@ -97,15 +115,19 @@ pub(crate) struct World {
     /// The stores as they are.
     pub(crate) sound: Stores,
     pub(crate) bus: Arc<dyn Bus>,
-    pub(crate) boundary: BoundarySpec,
+    /// What the bus delivers, to whoever it delivers to.
+    pub(crate) delivered: Arc<MemoryBus>,
+    pub(crate) edges: Vec<Edge>,
     pub(crate) arcs: Vec<ArcSpec>,
+    /// Where jobs run; none where workers look for work by themselves.
+    pub(crate) batch: Option<Arc<SimBatch>>,
 }
 
 impl World {
     pub(crate) fn new(seed: u64) -> World {
         let time = VirtualTime::default();
         let dice = Arc::new(Dice {
-            state: Mutex::new(seed.wrapping_mul(0x2545_f491_4f6c_dd1d)),
+            seed: Seed::new(seed),
             time: time.clone(),
             stormy: AtomicBool::new(true),
             odds: [0, 10, 25, 60][usize::try_from(seed % 4).unwrap_or(0)],
@@ -116,23 +138,27 @@ impl World {
         let replaces = seed.is_multiple_of(5);
         let store = SimStore::new(time.clone(), replaces);
         let mut plain = ObjectStores::default();
-        plain.register("memory://", Arc::new(store.clone()));
+        plain.register(ROOT, Arc::new(store.clone()));
         let fates = dice.clone();
         let faulty = plain.clone().wrapped(move |store| Arc::new(FaultyStore::new(store, fates.clone())));
-        let open = |stores| Stores::below(stores, "memory:///lake").expect("a path in memory");
-        let bus = Arc::new(SimBus { inner: Arc::new(MemoryBus::default()), dice: dice.clone() });
-        let arrival = if dice.roll(3) == 0 { EventArrival::Infrequent } else { EventArrival::Frequent };
+        let open = |stores| Stores::below(stores, &format!("{ROOT}/lake")).expect("a path in memory");
+        let delivered = Arc::new(MemoryBus::default());
+        let bus = Arc::new(SimBus { inner: delivered.clone(), dice: dice.clone() });
+        let edges = edges(&time, &dice, &store);
+        let batch = (dice.roll(2) == 0).then(|| Arc::new(SimBatch::new(time.clone(), dice.clone())));
         World {
             stores: open(faulty),
             sound: open(plain),
             bus,
-            boundary: boundary(arrival),
-            arcs: arcs(),
+            delivered,
+            arcs: arcs(&edges),
+            edges,
             replaces,
             removes: seed % 7 == 3,
             time,
             dice,
             store,
+            batch,
         }
     }
 
@@ -143,18 +169,37 @@ impl World {
             faults: read(&self.dice.faults),
             crashes: read(&self.dice.crashes),
             commits: self.store.commits(),
+            heard: self.edges.iter().map(|edge| edge.told().len() as u64).sum(),
+            jobs: self.batch.as_ref().map_or(0, |batch| batch.submitted()),
         }
     }
 }
 
 pub(crate) fn dataset(name: &str) -> Dataset {
-    Dataset { name: name.into(), version: "1".into(), path_uri: format!("memory:///{name}/") }
+    Dataset { name: name.into(), version: "1".into(), path_uri: format!("{ROOT}/{name}/") }
 }
 
-fn boundary(arrival: EventArrival) -> BoundarySpec {
+/// A boundary that lists, one that hears by queue, or both.
+fn edges(time: &VirtualTime, dice: &Arc<Dice>, store: &SimStore) -> Vec<Edge> {
+    let arrival = || if dice.roll(3) == 0 { EventArrival::Infrequent } else { EventArrival::Frequent };
+    let listing = || Edge::new(boundary("raw", arrival()), None, 0);
+    let hearing = || {
+        let in_flight_max = if dice.roll(2) == 0 { 1_000 } else { 4 + dice.place(20) };
+        let late_minutes_max = if dice.roll(8) == 0 { 180 } else { 20 };
+        let queue = SimQueue::new(time.clone(), dice.clone(), store.clone(), in_flight_max);
+        Edge::new(boundary("heard", arrival()), Some(Arc::new(queue)), late_minutes_max * 60)
+    };
+    match dice.roll(3) {
+        0 => vec![listing()],
+        1 => vec![hearing()],
+        _ => vec![listing(), hearing()],
+    }
+}
+
+fn boundary(name: &str, arrival: EventArrival) -> BoundarySpec {
     BoundarySpec {
-        name: "in".into(),
-        dataset: dataset("raw"),
+        name: name.into(),
+        dataset: dataset(name),
         unit: LotUnit::Twelfths,
         arrival,
         filter: FilterSpec::default(),
@@ -163,17 +208,24 @@ fn boundary(arrival: EventArrival) -> BoundarySpec {
     }
 }
 
-/// Two copies, one after the other; the second in quarters of an hour, so that it waits for three lots of the first.
-fn arcs() -> Vec<ArcSpec> {
-    let arc = |name: &str, from: &str, to: &str, unit: LotUnit| ArcSpec {
+/// Two copies, one after the other; the second in quarters of an hour, so that it waits for three lots of the first, and for
+/// those of the second boundary where there is one.
+fn arcs(edges: &[Edge]) -> Vec<ArcSpec> {
+    let arc = |name: &str, from: Vec<ArcSource>, to: &str, unit: LotUnit| ArcSpec {
         id: ArcId { project: "sim".into(), version: "1".into(), arc: name.into() },
         unit,
-        sources: vec![ArcSource { role: MAIN_ROLE.into(), dataset: dataset(from), unit: LotUnit::Twelfths, subscribe: true }],
+        sources: from,
         sinks: vec![ArcSink { role: MAIN_ROLE.into(), dataset: dataset(to) }],
         deadline: None,
         retries: 3,
         kind: "copy".into(),
         workload: json!({}),
     };
-    vec![arc("first", "raw", "mid", LotUnit::Twelfths), arc("second", "mid", "out", LotUnit::Fourths)]
+    let source = |role: &str, name: &str| ArcSource { role: role.into(), dataset: dataset(name), unit: LotUnit::Twelfths, subscribe: true };
+    let main = |name: &str| source(MAIN_ROLE, name);
+    let others = edges[1..].iter().map(|edge| source("other", edge.folder()));
+    vec![
+        arc("first", vec![main(edges[0].folder())], "mid", LotUnit::Twelfths),
+        arc("second", std::iter::once(main("mid")).chain(others).collect(), "out", LotUnit::Fourths),
+    ]
 }

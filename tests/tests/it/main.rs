@@ -3,6 +3,7 @@
 mod aws;
 mod bad_input;
 mod crash;
+mod faults;
 mod pipeline;
 mod readers;
 mod schema;

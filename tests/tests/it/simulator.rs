@@ -6,21 +6,23 @@ const SCHEDULES: u64 = 1_000;
 
 fn check(first: u64) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-    let (mut faults, mut crashes, mut commits) = (0, 0, 0);
+    let (mut faults, mut crashes, mut commits, mut heard, mut jobs) = (0, 0, 0, 0, 0);
     for seed in first..first + SCHEDULES / 2 {
         match runtime.block_on(simulate(seed)) {
             Ok(summary) => {
                 faults += summary.faults;
                 crashes += summary.crashes;
                 commits += summary.commits;
+                heard += summary.heard;
+                jobs += summary.jobs;
             }
             Err(broken) => panic!("seed {seed}: {}\nagain: cargo run --release -p tests --bin simulate -- {seed}", broken[0]),
         }
     }
     // A simulator in which nothing happens proves nothing.
     assert!(
-        faults > 5 * SCHEDULES && crashes > SCHEDULES && commits > 10 * SCHEDULES,
-        "{faults} faults, {crashes} crashes, {commits} commits"
+        faults > 5 * SCHEDULES && crashes > SCHEDULES && commits > 10 * SCHEDULES && heard > SCHEDULES && jobs > SCHEDULES,
+        "{faults} faults, {crashes} crashes, {commits} commits, {heard} objects heard of, {jobs} jobs"
     );
 }
 

@@ -19,7 +19,14 @@ pub struct Header {
 impl Header {
     /// The header with one more line; what was before where the line changes nothing.
     pub fn after(grammar: &dyn Grammar, line: &[u8], before: Option<Header>) -> Result<Option<Header>, Option<Header>> {
-        let Some(layout) = grammar.layout(line, before.as_ref().map(|header| &header.layout)) else { return Err(before) };
+        if before.as_ref().and_then(|header| header.lines.last()).is_some_and(|last| last.as_bytes() == line) {
+            return Ok(before);
+        }
+        // What is in force already is not read again: some logs repeat their header lines.
+        let known = before.as_ref().filter(|header| header.lines.iter().any(|known| known.as_bytes() == line));
+        let layout = known.map(|header| header.layout.clone());
+        let layout = layout.or_else(|| grammar.layout(line, before.as_ref().map(|header| &header.layout)));
+        let Some(layout) = layout else { return Err(before) };
         let line = String::from_utf8_lossy(line);
         let mut lines = before.map(|header| header.lines).unwrap_or_default();
         lines.retain(|known| name(known) != name(&line));

@@ -6,6 +6,7 @@
 //! engine that never goes back has to tell.
 
 use super::class::{UNBOUNDED, look};
+use super::fields::after;
 use super::program::{END, Op, Order, Program};
 
 /// Steps for each byte of a text, and for each node.
@@ -135,7 +136,7 @@ impl Program {
                 return first.map(|way| (way, at));
             }
             Op::Byte(byte) => (text.get(at) == Some(byte)).then_some(at + 1),
-            Op::Literal(literal) => text[at..].starts_with(literal).then_some(at + literal.len()),
+            Op::Literal(literal) => after(&text[at..], literal).map(|rest| text.len() - rest.len()),
             Op::Class(class) => self.classes[*class].end_of_one(text, at),
             Op::Run { class, least, most, order } => {
                 found.spend(*least as usize / RUN_STEP_BYTES);

@@ -14,9 +14,10 @@ use regex_automata::hybrid::dfa::{Cache, DFA};
 use regex_automata::meta::{self, Regex};
 use regex_automata::nfa::thompson;
 use regex_automata::{Anchored, Input};
-use regex_syntax::hir::{Hir, Look};
+use regex_syntax::hir::{Hir, HirKind, Look};
 
 use super::backtrack::Scratch;
+use super::fields::after;
 use super::json_text::ObjectText;
 use super::names::{Names, snake};
 use super::program::Program;
@@ -395,6 +396,8 @@ struct Start {
     regex: Regex,
     /// The same, where it can only fit at the start of a line.
     program: Option<Program>,
+    /// The text that a line starts with, where that is all.
+    literal: Option<Box<[u8]>>,
 }
 
 impl Start {
@@ -402,13 +405,25 @@ impl Start {
         let regex = build(hir, START)?;
         let is_first = hir.properties().look_set_prefix().contains(Look::Start);
         let program = if is_first { Program::new(hir, regex.captures_len()) } else { None };
-        Ok(Start { regex, program })
+        Ok(Start { regex, program, literal: literal_at_start(hir) })
     }
 
-    fn fits(&self, line: &[u8], scratch: &mut Scratch) -> bool {
+    fn fits(&self, line: &[u8]) -> bool {
+        if let Some(literal) = &self.literal {
+            return after(line, literal).is_some();
+        }
         let program = self.program.as_ref().filter(|_| line.len() <= START_BYTES_MAX);
-        let fits = program.and_then(|program| program.fits(line, scratch));
+        let fits = program.and_then(|program| with_scratch(|scratch| program.fits(line, scratch)));
         fits.unwrap_or_else(|| self.regex.is_match(Input::new(line).range(..line.len().min(START_BYTES_MAX))))
+    }
+}
+
+/// The text that a pattern like `^text` is.
+fn literal_at_start(hir: &Hir) -> Option<Box<[u8]>> {
+    let HirKind::Concat(parts) = hir.kind() else { return None };
+    match [parts.first()?.kind(), parts.get(1)?.kind()] {
+        [HirKind::Look(Look::Start), HirKind::Literal(literal)] if parts.len() == 2 => Some(literal.0.clone()),
+        _ => None,
     }
 }
 
@@ -468,7 +483,7 @@ impl Grammar for Captures {
     }
 
     fn is_start(&self, line: &[u8]) -> bool {
-        self.start.as_ref().is_none_or(|start| with_scratch(|scratch| start.fits(line, scratch)))
+        self.start.as_ref().is_none_or(|start| start.fits(line))
     }
 
     fn read(&self, record: &[u8], scope: &Scope<'_>, row: &mut Row<'_>) -> Result<Parsed, Reject> {

@@ -135,6 +135,14 @@ impl Clock {
         Some((stamp, end))
     }
 
+    /// Where the time ends that `text` starts with, if it has the usual shape and that is all it takes; of other texts
+    /// [`Clock::read`] tells.
+    #[inline]
+    pub(super) fn usual_end(&self, text: &[u8]) -> Option<usize> {
+        let shape = self.shapes.first()?.as_ref().filter(|shape| shape.items == self.items.len() && shape.is_sure())?;
+        shape.fits(text).then_some(shape.bytes)
+    }
+
     /// Reads a part of a time that `text` starts with, and gives where it ends; further clocks may add theirs.
     pub(super) fn read_part(&self, text: &[u8], stamp: &mut Stamp) -> Option<usize> {
         let (mut at, mut n) = (0, 0);

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
-
+use super::json_text::push_quoted;
 use crate::columns::Row;
 
 /// Where the value of a field goes.
@@ -38,15 +37,20 @@ pub(super) struct Extra(String);
 impl Extra {
     /// Adds a text.
     pub(super) fn text(&mut self, name: &str, value: &[u8]) {
-        self.json(name, &Value::from(String::from_utf8_lossy(value)).to_string());
+        self.name(name);
+        push_quoted(&mut self.0, value);
     }
 
     /// Adds a value that is JSON already.
     pub(super) fn json(&mut self, name: &str, value: &str) {
-        self.0.push(if self.0.is_empty() { '{' } else { ',' });
-        self.0.push_str(&Value::from(name).to_string());
-        self.0.push(':');
+        self.name(name);
         self.0.push_str(value);
+    }
+
+    fn name(&mut self, name: &str) {
+        self.0.push(if self.0.is_empty() { '{' } else { ',' });
+        push_quoted(&mut self.0, name.as_bytes());
+        self.0.push(':');
     }
 
     /// Gives all to a row.

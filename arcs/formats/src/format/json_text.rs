@@ -48,7 +48,7 @@ impl ObjectText {
 }
 
 /// Adds a text as a JSON string.
-fn push_quoted(out: &mut String, text: &[u8]) {
+pub(super) fn push_quoted(out: &mut String, text: &[u8]) {
     let text: Cow<'_, str> = String::from_utf8_lossy(text);
     if text.bytes().any(|byte| byte < b' ' || matches!(byte, b'"' | b'\\')) {
         return out.push_str(&serde_json::Value::from(text.as_ref()).to_string());

@@ -124,7 +124,9 @@ impl Grammar for Logfmt {
 impl Logfmt {
     /// Sets the column of a key; false where it has none, or has one already, or the value does not fit it.
     fn set(&self, row: &mut Row<'_>, key: &[u8], value: &[u8]) -> bool {
-        let Some((_, column)) = KEYS.iter().find(|(known, _)| known.as_bytes() == key) else { return false };
+        let Some((_, column)) = KEYS.iter().find(|(known, _)| known.as_bytes().first() == key.first() && known.as_bytes() == key) else {
+            return false;
+        };
         if row.cell(*column) != Cell::Null || value.is_empty() {
             return false;
         }
@@ -134,6 +136,8 @@ impl Logfmt {
                 None => return false,
             },
             app::LEVEL => app::set_level(row, value),
+            // A router's time of service, as `service=12ms`.
+            app::SERVICE if value.ends_with(b"ms") && value[0].is_ascii_digit() => return false,
             app::MESSAGE => app::set_message(row, value),
             column => row.text(column, value),
         }

@@ -11,6 +11,7 @@ use memchr::{memchr, memmem};
 
 use super::app::{self, Defaults};
 use super::clock::{Clock, Stamp};
+use super::fields::after;
 use super::{Column, Framing, Grammar, Parsed, Problem, Reject, Scope};
 use crate::columns::Row;
 
@@ -72,6 +73,24 @@ impl Part {
     fn is_of_fields(&self) -> bool {
         matches!(self, Part::Number(To::Field(_)) | Part::Text(To::Field(_) | To::Fields))
     }
+
+    /// Whether it goes to a column of its own.
+    fn is_of_a_column(&self) -> bool {
+        match self {
+            Part::Number(to) | Part::Text(to) => matches!(to, To::Column(_) | To::Millis),
+            part => matches!(part, Part::Clock(_) | Part::Level | Part::Message),
+        }
+    }
+
+    /// Its name in the column `fields`, as JSON has it, with the colon; empty if it has none.
+    fn name(&self) -> String {
+        let mut name = String::new();
+        if let Part::Number(To::Field(field)) | Part::Text(To::Field(field)) = self {
+            app::string(&mut name, field);
+            name.push(':');
+        }
+        name
+    }
 }
 
 /// A text and searchers for it, from either end.
@@ -103,14 +122,21 @@ pub(super) struct Pattern {
     steps: Vec<Step>,
     /// The steps that tell whether a line starts a record; none where every line does.
     anchor: usize,
-    has_fields: bool,
+    /// The steps that go to columns of their own.
+    cells: Vec<usize>,
+    /// The steps that go to the column `fields`, with their names as JSON has them, colons included.
+    fields: Vec<(usize, String)>,
     defaults: Defaults,
 }
+
+/// Steps that most patterns have at most.
+const STEPS_USUAL: usize = 16;
 
 /// What was read of a record.
 struct Reading<'a> {
     text: &'a [u8],
-    spans: [(u32, u32); STEPS_MAX],
+    /// Where each step was found; nothing is kept of the steps beyond its length.
+    spans: &'a mut [(u32, u32)],
     stamp: Option<Stamp>,
     tries: usize,
     /// The line that was looked at last: a place on it, and its end.
@@ -122,8 +148,8 @@ struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    fn new(text: &'a [u8], is_probe: bool) -> Reading<'a> {
-        Reading { text, spans: [(0, 0); STEPS_MAX], stamp: None, tries: 0, line: (usize::MAX, 0), furthest: (0, 0), is_probe }
+    fn new(text: &'a [u8], spans: &'a mut [(u32, u32)], is_probe: bool) -> Reading<'a> {
+        Reading { text, spans, stamp: None, tries: 0, line: (usize::MAX, 0), furthest: (0, 0), is_probe }
     }
 
     fn span(&self, step: usize) -> &'a [u8] {
@@ -182,8 +208,23 @@ impl Pattern {
                 step.part = Part::Found(Box::new(Search { text, first, last }));
             }
         }
-        let has_fields = steps.iter().any(|step| step.part.is_of_fields());
-        Ok(Pattern { anchor, steps, has_fields, defaults })
+        let of = |is_it: fn(&Part) -> bool| steps.iter().enumerate().filter(move |(_, step)| is_it(&step.part));
+        let cells = of(Part::is_of_a_column).map(|(n, _)| n).collect();
+        let fields = of(Part::is_of_fields).map(|(n, step)| (n, step.part.name())).collect();
+        Ok(Pattern { anchor, cells, fields, steps, defaults })
+    }
+
+    /// Whether a line starts as most records do: with the texts before the time, the time in its usual shape, and the text
+    /// after it. A line that does not may start a record all the same.
+    #[inline]
+    fn is_usual_start(&self, line: &[u8]) -> bool {
+        let Some(steps) = self.steps.get(..self.anchor).filter(|steps| steps.len() < self.steps.len()) else { return false };
+        let end = steps.iter().try_fold(0, |at, step| match &step.part {
+            Part::Found(search) => after(line.get(at..)?, &search.text).map(|rest| line.len() - rest.len()),
+            Part::Clock(clock) => Some(at + clock.usual_end(line.get(at..)?)?),
+            _ => None,
+        });
+        end.is_some()
     }
 
     /// Fits steps from `n` up to `stop`, and gives where they end.
@@ -194,10 +235,12 @@ impl Pattern {
             let end = match &step.part {
                 Part::Found(search) => literal(&search.text, reading, at),
                 Part::Literal(text) => literal(text, reading, at),
-                Part::Clock(clock) => clock.read(reading.rest(at)).map(|(stamp, length)| {
-                    reading.stamp = Some(stamp);
-                    at + length
-                }),
+                Part::Clock(clock) => {
+                    let mut stamp = Stamp::default();
+                    let length = clock.read_part(reading.rest(at), &mut stamp);
+                    reading.stamp = if length.is_some() { Some(stamp) } else { reading.stamp };
+                    length.map(|length| at + length)
+                }
                 Part::Level | Part::Number(_) => word(step, reading, at),
                 Part::Ansi => Some(at + ansi(reading.rest(at))),
                 Part::Spaces | Part::Newline | Part::Throwable => {
@@ -251,7 +294,7 @@ impl Pattern {
         }
         let first = follow(&self.steps, n + 1);
         while from <= line_end && reading.tries < TRIES_MAX {
-            let found = from + first.find(reading.text.get(from..)?)?;
+            let Some(found) = reading.text.get(from..).and_then(|text| first.find(text)).map(|skip| from + skip) else { break };
             if found > line_end {
                 break;
             }
@@ -305,10 +348,10 @@ impl Pattern {
     fn fill(&self, reading: &Reading<'_>, end: usize, scope: &Scope<'_>, row: &mut Row<'_>) -> Result<(), Reject> {
         let mut clock = None;
         let (mut millis, mut message) = (0, None);
-        for (n, step) in self.steps.iter().enumerate() {
+        for n in self.cells.iter().copied() {
             let span = reading.span(n);
-            match &step.part {
-                Part::Clock(found) if !span.is_empty() => clock = Some((found, reading.spans[n].0)),
+            match &self.steps[n].part {
+                Part::Clock(found) if !span.is_empty() => clock = Some((found, reading.spans.get(n).map_or(0, |span| span.0))),
                 Part::Level if !span.is_empty() => app::set_level(row, span.trim_ascii()),
                 Part::Number(To::Millis) => {
                     millis = std::str::from_utf8(span.trim_ascii()).ok().and_then(|text| text.parse().ok()).unwrap_or(0)
@@ -325,7 +368,7 @@ impl Pattern {
                 row.time(app::TIME, micros);
             }
         }
-        if self.has_fields {
+        if !self.fields.is_empty() {
             self.fill_fields(reading, row);
         }
         match message {
@@ -341,22 +384,20 @@ impl Pattern {
         let mut is_empty = true;
         row.write(app::FIELDS, |out| {
             let from = out.len();
-            let texts = self.steps.iter().enumerate().filter(|(_, step)| step.part.is_of_fields());
-            for (n, step) in texts {
-                let text = std::str::from_utf8(reading.span(n).trim_ascii()).unwrap_or_default();
-                match &step.part {
-                    _ if text.is_empty() => {}
-                    Part::Text(To::Field(name)) => app::member(out, from, name, text),
-                    Part::Number(To::Field(name)) if text.starts_with('0') && text.len() > 1 || text == "?" => {
-                        app::member(out, from, name, text)
-                    }
-                    Part::Number(To::Field(name)) => {
-                        app::name_of(out, from, name);
-                        out.push_str(text);
-                    }
-                    Part::Text(To::Fields) => members(out, from, text),
-                    _ => {}
+            for (n, name) in &self.fields {
+                let text = std::str::from_utf8(reading.span(*n).trim_ascii()).unwrap_or_default();
+                let part = &self.steps[*n].part;
+                if text.is_empty() {
+                    continue;
                 }
+                if matches!(part, Part::Text(To::Fields)) {
+                    members(out, from, text);
+                    continue;
+                }
+                out.push(if out.len() == from { '{' } else { ',' });
+                out.push_str(name);
+                let is_number = matches!(part, Part::Number(_)) && text != "?" && (text.len() == 1 || !text.starts_with('0'));
+                if is_number { out.push_str(text) } else { app::string(out, text) }
             }
             app::close(out, from);
             is_empty = out.len() == from;
@@ -388,9 +429,7 @@ fn members(out: &mut String, from: usize, text: &str) {
 
 /// Where a literal ends. One that ends in spaces may have lost them at the end of a line.
 fn literal(text: &[u8], reading: &Reading<'_>, at: usize) -> Option<usize> {
-    // Most are so short that a call to compare them takes longer.
-    let rest = reading.rest(at);
-    if rest.len() >= text.len() && rest.iter().zip(text).all(|(one, other)| one == other) {
+    if after(reading.rest(at), text).is_some() {
         return Some(at + text.len());
     }
     let shorter = text.trim_ascii_end();
@@ -437,7 +476,11 @@ struct Follow<'a>(Option<&'a Search>);
 
 impl Follow<'_> {
     fn find(self, text: &[u8]) -> Option<usize> {
-        self.0.map_or(Some(0), |search| search.first.find(text))
+        match self.0 {
+            None => Some(0),
+            Some(Search { text: one, .. }) if one.len() == 1 => memchr(one[0], text),
+            Some(search) => search.first.find(text),
+        }
     }
 
     fn rfind(self, text: &[u8]) -> Option<usize> {
@@ -503,11 +546,19 @@ impl Grammar for Pattern {
     }
 
     fn is_start(&self, line: &[u8]) -> bool {
-        self.anchor == 0 || self.run(0, 0, self.anchor, &mut Reading::new(line, true)).is_some()
+        self.anchor == 0 || self.is_usual_start(line) || self.run(0, 0, self.anchor, &mut Reading::new(line, &mut [], true)).is_some()
     }
 
     fn read(&self, record: &[u8], scope: &Scope<'_>, row: &mut Row<'_>) -> Result<Parsed, Reject> {
-        let mut reading = Reading::new(record, false);
+        let (mut few, mut many);
+        let spans = if self.steps.len() <= STEPS_USUAL {
+            few = [(0, 0); STEPS_USUAL];
+            &mut few[..]
+        } else {
+            many = [(0, 0); STEPS_MAX];
+            &mut many[..]
+        };
+        let mut reading = Reading::new(record, spans, false);
         match self.run(0, 0, self.steps.len(), &mut reading) {
             Some(end) => self.fill(&reading, end, scope, row).map(|()| Parsed::Row),
             None => {

@@ -3,6 +3,8 @@
 //!
 //! `-` is null. Lines that start with no priority and version continue the message before.
 
+use std::borrow::Cow;
+
 use super::app::{self, Defaults, HOST_OPTION, SERVICE_OPTION};
 use super::syslog::{COLUMNS, MESSAGE_ID, PID, priority, priority_end};
 use super::time::iso_micros;
@@ -114,62 +116,80 @@ fn structured<'a>(record: &'a [u8], start: usize, row: &mut Row<'_>) -> Result<&
     }
 }
 
+/// Parameters of an element that are read; one with more is a reject.
+const PARAMETERS_MAX: usize = 1_000;
+
+/// A parameter of structured data: its name and its value.
+type Parameter<'a> = (&'a [u8], Cow<'a, str>);
+
 /// `[id name="value" …]`, added to a JSON object; gives where it ends.
 fn element(record: &[u8], start: usize, fields: &mut String) -> Result<usize, Reject> {
-    let text = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
     let name_end = |from: usize, ends: &[u8]| {
         let length = record[from..].iter().position(|byte| ends.contains(byte) || byte.is_ascii_control()).filter(|length| *length > 0);
         length.map(|length| from + length)
     };
     let mut at = name_end(start + 1, b" ]=\"").ok_or_else(|| Reject::new(start, "structured data has no name"))?;
-    let id = text(&record[start + 1..at]);
-    let mut parameters: Vec<(String, Vec<String>)> = Vec::new();
+    let id = String::from_utf8_lossy(&record[start + 1..at]);
+    let mut parameters: Vec<Parameter<'_>> = Vec::new();
     while record.get(at) == Some(&b' ') {
         let end = name_end(at + 1, b" ]=\"").ok_or_else(|| Reject::new(at, "a parameter of structured data has no name"))?;
-        let name = text(&record[at + 1..end]);
         if record.get(end..end + 2) != Some(b"=\"") {
             return Err(Reject::new(end, "no value in double quotes follows the name of a parameter"));
         }
-        let (value, after) = value(record, end + 2)?;
-        match parameters.iter_mut().find(|(other, _)| *other == name) {
-            Some((_, values)) => values.push(value),
-            None => parameters.push((name, vec![value])),
+        if parameters.len() == PARAMETERS_MAX {
+            return Err(Reject::new(at, "the structured data has more parameters than are read"));
         }
+        let (value, after) = value(record, end + 2)?;
+        parameters.push((&record[at + 1..end], value));
         at = after;
     }
     if record.get(at) != Some(&b']') {
         return Err(Reject::new(at, "structured data has no closing bracket"));
     }
     app::name_of(fields, 0, &id);
-    let from = fields.len();
-    for (name, values) in &parameters {
-        match &values[..] {
-            [value] => app::member(fields, from, name, value),
-            values => {
-                app::name_of(fields, from, name);
-                fields.push_str(&serde_json::Value::from(values.to_vec()).to_string());
-            }
-        }
-    }
-    fields.push_str(if parameters.is_empty() { "{}" } else { "}" });
+    add_parameters(&parameters, fields);
     Ok(at + 1)
 }
 
+/// Adds parameters as a JSON object; those of one name are an array, where the first of them stands.
+fn add_parameters(parameters: &[Parameter<'_>], fields: &mut String) {
+    let from = fields.len();
+    for (n, (name, value)) in parameters.iter().enumerate() {
+        if parameters[..n].iter().any(|(before, _)| before == name) {
+            continue;
+        }
+        app::name_of(fields, from, &String::from_utf8_lossy(name));
+        let mut more = parameters[n + 1..].iter().filter(|(after, _)| after == name).peekable();
+        if more.peek().is_none() {
+            app::string(fields, value);
+            continue;
+        }
+        let values: Vec<&str> = std::iter::once(value).chain(more.map(|(_, value)| value)).map(|value| &**value).collect();
+        fields.push_str(&serde_json::Value::from(values).to_string());
+    }
+    fields.push_str(if parameters.is_empty() { "{}" } else { "}" });
+}
+
 /// A value without its escapes, and where its closing quote ends.
-fn value(record: &[u8], start: usize) -> Result<(String, usize), Reject> {
-    let (mut value, mut at) = (Vec::new(), start);
+fn value(record: &[u8], start: usize) -> Result<(Cow<'_, str>, usize), Reject> {
+    let (mut value, mut kept, mut at) = (Vec::new(), start, start);
     loop {
-        match record.get(at..).unwrap_or_default() {
-            [b'\\', escaped @ (b'"' | b'\\' | b']'), ..] => {
-                value.push(*escaped);
-                at += 2;
+        let rest = record.get(at..).unwrap_or_default();
+        match memchr::memchr2(b'"', b'\\', rest).map(|skip| (at + skip, rest[skip])) {
+            Some((end, b'"')) if value.is_empty() => return Ok((String::from_utf8_lossy(&record[kept..end]), end + 1)),
+            Some((end, b'"')) => {
+                value.extend_from_slice(&record[kept..end]);
+                return Ok((String::from_utf8_lossy(&value).into_owned().into(), end + 1));
             }
-            [b'"', ..] => return Ok((String::from_utf8_lossy(&value).into_owned(), at + 1)),
-            [other, ..] => {
-                value.push(*other);
-                at += 1;
+            Some((escape, _)) => {
+                let is_escape = matches!(record.get(escape + 1), Some(b'"' | b'\\' | b']'));
+                at = escape + 1 + usize::from(is_escape);
+                if is_escape {
+                    value.extend_from_slice(&record[kept..escape]);
+                    kept = escape + 1;
+                }
             }
-            [] => return Err(Reject::new(start, "a value of structured data has no closing quote")),
+            None => return Err(Reject::new(start, "a value of structured data has no closing quote")),
         }
     }
 }

@@ -94,11 +94,15 @@ pub(super) fn iso(text: &[u8]) -> Option<(Civil, Option<i64>)> {
     if rest.is_empty() { Some((civil, None)) } else { Some((civil, Some(offset(rest)?))) }
 }
 
+/// Digits of a fraction that are microseconds.
+const MICROS_DIGITS: usize = 6;
+
 /// Microseconds of the digits after the point; what is finer than a microsecond is cut off. `None` for no digits.
 pub(super) fn fraction_micros(digits: &[u8]) -> Option<i64> {
-    let mut six = digits.iter().chain(std::iter::repeat(&b'0')).take(6);
-    let micros = six.try_fold(0, |micros, byte| Some(micros * 10 + i64::from(digit(*byte)?)));
-    micros.filter(|_| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit))
+    let (six, finer) = digits.split_at(digits.len().min(MICROS_DIGITS));
+    let value = six.iter().try_fold(0, |value, byte| Some(value * 10 + i64::from(digit(*byte)?)))?;
+    let is_number = !six.is_empty() && finer.iter().all(u8::is_ascii_digit);
+    is_number.then(|| value * 10_i64.pow((MICROS_DIGITS - six.len()) as u32))
 }
 
 /// The seconds that an offset, `Z`, `+01:00`, `-0330` or `+01`, is ahead of UTC.
@@ -133,19 +137,20 @@ pub(super) fn digit(byte: u8) -> Option<u8> {
 
 /// The number of a month by its first three letters, from 1.
 pub(super) fn month(name: &[u8]) -> Option<i64> {
+    // Byte by byte: twelve calls to compare texts would take longer than the rest of a line.
     Some(match name {
-        b"Jan" => 1,
-        b"Feb" => 2,
-        b"Mar" => 3,
-        b"Apr" => 4,
-        b"May" => 5,
-        b"Jun" => 6,
-        b"Jul" => 7,
-        b"Aug" => 8,
-        b"Sep" => 9,
-        b"Oct" => 10,
-        b"Nov" => 11,
-        b"Dec" => 12,
+        [b'J', b'a', b'n'] => 1,
+        [b'F', b'e', b'b'] => 2,
+        [b'M', b'a', b'r'] => 3,
+        [b'A', b'p', b'r'] => 4,
+        [b'M', b'a', b'y'] => 5,
+        [b'J', b'u', b'n'] => 6,
+        [b'J', b'u', b'l'] => 7,
+        [b'A', b'u', b'g'] => 8,
+        [b'S', b'e', b'p'] => 9,
+        [b'O', b'c', b't'] => 10,
+        [b'N', b'o', b'v'] => 11,
+        [b'D', b'e', b'c'] => 12,
         _ => return None,
     })
 }

@@ -70,9 +70,20 @@ impl Shape {
         self.bytes += 1;
     }
 
-    /// The numbers of a text that starts with this shape; a fraction of a second is in microseconds.
+    /// Whether a text of this shape is a time for sure as far as the shape goes: all its numbers may have any value.
+    pub(super) fn is_sure(&self) -> bool {
+        self.numbers.iter().all(|number| !matches!(number.part, Some(Part::DayOfYear | Part::HalfHour)))
+    }
+
+    /// Whether a text starts with this shape.
     #[inline]
-    pub(super) fn numbers(&self, text: &[u8]) -> Option<impl Iterator<Item = (Option<Part>, i64)>> {
+    pub(super) fn fits(&self, text: &[u8]) -> bool {
+        self.shaped(text).is_some()
+    }
+
+    /// The bytes that a text starts with, if they are of this shape.
+    #[inline]
+    fn shaped(&self, text: &[u8]) -> Option<[u8; BYTES_MAX]> {
         if text.len() < self.bytes {
             return None;
         }
@@ -85,15 +96,28 @@ impl Shape {
             }
         };
         let is_shaped = (0..BYTES_MAX).fold(true, |is_shaped, at| is_shaped & (text[at].wrapping_sub(self.least[at]) <= self.above[at]));
+        is_shaped.then_some(text)
+    }
+
+    /// The numbers of a text that starts with this shape; a fraction of a second is in microseconds.
+    #[inline]
+    pub(super) fn numbers(&self, text: &[u8]) -> Option<impl Iterator<Item = (Option<Part>, i64)>> {
+        let text = self.shaped(text)?;
+        let digit = move |at: usize| i64::from(text[at] - b'0');
         let value = move |number: &Number| {
-            let digits = text[number.at..number.at + number.digits].iter();
-            let value = digits.fold(0, |value, digit| value * 10 + i64::from(digit - b'0'));
+            let at = number.at;
+            let value = match number.digits {
+                2 => digit(at) * 10 + digit(at + 1),
+                3 => digit(at) * 100 + digit(at + 1) * 10 + digit(at + 2),
+                4 => digit(at) * 1_000 + digit(at + 1) * 100 + digit(at + 2) * 10 + digit(at + 3),
+                digits => (at..at + digits).fold(0, |value, at| value * 10 + digit(at)),
+            };
             match number.part {
                 Some(part) => (Some(part), value),
                 None => (None, value * 10_i64.pow((FRACTION_DIGITS_MAX - number.digits) as u32)),
             }
         };
-        is_shaped.then(|| self.numbers.iter().map(value))
+        Some(self.numbers.iter().map(value))
     }
 }
 

@@ -11,6 +11,7 @@ use std::borrow::Cow;
 use memchr::memchr;
 
 use super::clock::Clock;
+use super::fields::after;
 use super::names::Names;
 use super::time::{CLF_BYTES, clf_micros};
 use super::web_value::{Moments, REQUEST_PARTS, Reading, Writes, list, quote, set, surplus};
@@ -263,7 +264,7 @@ impl Template {
 
     /// What stands after the last value, and the times that are put together.
     fn finish(&self, line: &[u8], at: usize, row: &mut Row<'_>, moments: &Moments) -> Result<(), Reject> {
-        let Some(rest) = line.get(at..).and_then(|rest| rest.strip_prefix(&self.after[..])) else {
+        let Some(rest) = line.get(at..).and_then(|rest| after(rest, &self.after)) else {
             let message = format!("`{}` is missing after the last value", String::from_utf8_lossy(&self.after));
             return Err(Reject::new(at, message));
         };
@@ -389,7 +390,7 @@ impl Step {
     /// Where the value starts whose literal stands at `at`.
     #[inline]
     fn start(&self, line: &[u8], at: usize) -> Option<usize> {
-        line.get(at..)?.starts_with(&self.before).then_some(at + self.before.len())
+        after(line.get(at..)?, &self.before).map(|rest| line.len() - rest.len())
     }
 
     /// Reads the value that starts at `start` and ends at `from` or later.

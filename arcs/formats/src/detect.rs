@@ -216,7 +216,8 @@ fn is_hopeless(grammar: &dyn Grammar, text: &[u8]) -> bool {
 /// Whether the first line holds more than an object: Fluentd writes objects alone as well, but nothing then says so.
 fn has_fields(text: &[u8]) -> bool {
     let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    line.contains(&b'\t') && !line.starts_with(b"{")
+    let has_time = line.first().is_some_and(u8::is_ascii_digit) && memchr::memmem::find(line, b" {\"").is_some();
+    has_time || line.contains(&b'\t') && !line.starts_with(b"{")
 }
 
 /// Whether the first line names the columns of a table.
@@ -302,8 +303,8 @@ mod tests {
         ("loghub/HDFS/HDFS_2k.log", "log4j"),
         ("loghub/Linux/Linux_2k.log", "syslog-3164"),
         ("loghub/OpenSSH/OpenSSH_2k.log", "syslog-3164"),
-        ("loghub/Android/Android_2k.log", ""),
-        ("loghub/Apache/Apache_2k.log", ""),
+        ("loghub/Android/Android_2k.log", "grok"),
+        ("loghub/Apache/Apache_2k.log", "grok"),
         ("loghub/LICENSE", ""),
         ("multiline/elastic-beats/cri.log", "cri"),
         ("multiline/elastic-beats/docker", "cri"),

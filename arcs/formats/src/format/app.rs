@@ -141,7 +141,8 @@ pub(super) fn level(text: &[u8]) -> Option<&'static str> {
         b"WARN" | b"W" | b"WARNING" | b"WRN" => "WARN",
         b"ERROR" | b"E" | b"ERR" | b"SEVERE" | b"EROR" | b"FAIL" => "ERROR",
         b"DEBUG" | b"D" | b"DBG" | b"DEBG" | b"DBUG" | b"FINE" | b"CONFIG" => "DEBUG",
-        b"TRACE" | b"T" | b"V" | b"TRC" | b"TRCE" | b"FINER" | b"FINEST" | b"VERBOSE" | b"SILLY" => "TRACE",
+        b"TRACE" | b"TRACE1" | b"TRACE2" | b"TRACE3" | b"TRACE4" | b"TRACE5" | b"TRACE6" | b"TRACE7" | b"TRACE8" | b"T" | b"V" | b"TRC"
+        | b"TRCE" | b"FINER" | b"FINEST" | b"VERBOSE" | b"SILLY" => "TRACE",
         b"FATAL" | b"F" | b"C" | b"CRIT" | b"CRITICAL" | b"EMERG" | b"EMERGENCY" | b"ALERT" | b"PANIC" | b"DPANIC" | b"FTL" => "FATAL",
         _ => return None,
     })
@@ -226,6 +227,12 @@ pub(super) fn close(out: &mut String, from: usize) {
 /// Adds a JSON string.
 pub(super) fn string(out: &mut String, text: &str) {
     out.push('"');
+    // All bytes are looked at together; few texts have any that is to be escaped.
+    if !text.bytes().fold(false, |is_any, byte| is_any | (byte < b' ') | (byte == b'"') | (byte == b'\\')) {
+        out.push_str(text);
+        out.push('"');
+        return;
+    }
     let mut kept = 0;
     for (at, byte) in text.bytes().enumerate().filter(|(_, byte)| *byte < b' ' || matches!(byte, b'"' | b'\\')) {
         out.push_str(&text[kept..at]);
@@ -361,6 +368,27 @@ pub(super) mod checks {
             }
         }
         found
+    }
+
+    /// How many rows of a set of logs have the level, component and content that people found in them, and which have not.
+    pub(in crate::format) fn labelled(folder: &std::path::Path, set: &str, grammar: &dyn Grammar) -> String {
+        let text = std::fs::read(folder.join(format!("{set}/{set}_2k.log"))).unwrap();
+        let (rows, others) = rows(grammar, &text, 1_770_400_000_000_000);
+        let truth = std::fs::read_to_string(folder.join(format!("{set}/{set}_2k.log_structured.csv"))).unwrap();
+        let mut truth = truth.lines().map(crate::format::template::tests::csv);
+        let header = truth.next().unwrap();
+        let (mut found, mut same) = (String::new(), 0);
+        let cell = |row: &serde_json::Map<_, Value>, name: &str| row.get(name).and_then(Value::as_str).unwrap_or("").trim().to_owned();
+        for (row, truth) in rows.iter().zip(truth) {
+            let said = |name: &str| header.iter().position(|column| column == name).map(|at| truth[at].trim());
+            let level = if row.contains_key("level_original") { "level_original" } else { "level" };
+            let pairs = [(level, "Level"), ("logger", "Component"), ("message", "Content")];
+            match pairs.iter().find(|(column, name)| said(name).is_some_and(|said| said != cell(row, column))) {
+                None => same += 1,
+                Some((column, name)) => found += &format!("  {:?} for {:?}\n", cell(row, column), said(name).unwrap_or("")),
+            }
+        }
+        found + &format!("{set}: {} rows, {same} the same, others {others:?}\n", rows.len())
     }
 }
 

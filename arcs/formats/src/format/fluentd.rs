@@ -1,5 +1,6 @@
-//! Fluentd's and Fluent Bit's files: `time⇥tag⇥record`, where time and tag may be left out and the record is JSON, or one
-//! record of LTSV (`label:value⇥…`) a line. Records flow in; tag, and the columns of the record, flow out.
+//! Fluentd's and Fluent Bit's files: `time⇥tag⇥record`, where time and tag may be left out, spaces or commas may stand for
+//! the tabs and the record is JSON, or one record of LTSV (`label:value⇥…`) a line. Records flow in; tag, and the columns of
+//! the record, flow out.
 //!
 //! The record may wrap a line of another format in one of its fields: then the columns are those of that format, the
 //! other fields go to `extra`, and its time comes before that of Fluentd.
@@ -68,7 +69,7 @@ struct Line<'a> {
 }
 
 /// Takes a line apart: the record is what starts with a brace after at most two tabs; a single field before it is a time
-/// if it looks like one. Without a brace, the whole line is LTSV.
+/// if it looks like one. Without a brace, and without a time or a tag before it, the whole line is LTSV.
 fn split(line: &[u8]) -> Line<'_> {
     let mut fields = line.splitn(3, |byte| *byte == b'\t');
     let (first, second, third) = (fields.next().unwrap_or_default(), fields.next(), fields.next());
@@ -82,8 +83,26 @@ fn split(line: &[u8]) -> Line<'_> {
             Line { time: some(first).filter(|_| is_time), tag: some(first).filter(|_| !is_time), record }
         }
         (Some(second), Some(third)) if is_object(third) => Line { time: some(first), tag: some(second), record: third },
-        _ => Line { time: None, tag: None, record: line },
+        _ => split_otherwise(line).unwrap_or(Line { time: None, tag: None, record: line }),
     }
+}
+
+/// Takes a line apart that has spaces or commas for tabs, and perhaps a colon after the tag, as on standard output. A time
+/// may hold spaces, a tag none.
+fn split_otherwise(line: &[u8]) -> Option<Line<'_>> {
+    let (head, record) = line.split_at(memchr::memchr(b'{', line)?);
+    let (delimiter, head) = head.split_last().filter(|(delimiter, _)| matches!(delimiter, b' ' | b','))?;
+    let is_tag_byte = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'*' | b'/');
+    let is_time = head.first().is_some_and(u8::is_ascii_digit);
+    let last = memchr::memrchr(*delimiter, head).map_or(0, |at| at + 1);
+    // A time may end in a zone, or be but one word.
+    if is_time && matches!(head.get(last), Some(b'+' | b'-' | b'0'..=b'9')) {
+        return Some(Line { time: Some(head), tag: None, record });
+    }
+    let tag = head[last..].strip_suffix(b":").unwrap_or(&head[last..]);
+    let time = last.checked_sub(1).map(|end| &head[..end]);
+    let is_tag = !tag.is_empty() && tag.iter().all(is_tag_byte);
+    (is_tag && time.is_some() == is_time).then_some(Line { time, tag: Some(tag), record })
 }
 
 /// Hands over the members of the record of the line that a text starts with, and gives where the line ends.
@@ -312,6 +331,26 @@ mod tests {
         let grammar = grammar(&spec);
         let inferred = grammar.inferred(&[text.as_bytes()]);
         expected.assert_eq(&shown(inferred.as_deref().unwrap_or(grammar.as_ref()), text, 0));
+    }
+
+    #[test]
+    fn spaces_and_commas_for_tabs() {
+        check(
+            json!({}),
+            "2026-02-06T01:02:03+01:00 shop.web {\"a\":\"x {y}\"}\n2026-02-06T01:02:03Z,shop.web,{\"a\":\"2\"}\n\
+             2026-02-06 01:02:03.123456789 +0100 shop.web: {\"a\":\"3\"}\n2026-02-06 01:02:03 +0100 {\"a\":\"4\"}\n\
+             1770336038,{\"a\":\"5\"}\nshop.web: {\"a\":\"6\"}\nsoon, shop.web {\"a\":\"7\"}\na:b {c}\n",
+            expect![[r#"
+                row time="2026-02-06T00:02:03Z" tag="shop.web" a="x {y}"
+                row time="2026-02-06T01:02:03Z" tag="shop.web" a="2"
+                row time="2026-02-06T00:02:03.123456Z" tag="shop.web" a="3"
+                row time="2026-02-06T00:02:03Z" a="4"
+                row time="2026-02-06T00:00:38Z" a="5"
+                row tag="shop.web" a="6"
+                reject at 0 "soon, shop.web {\"a\":\"7\"}": no JSON object, and no label and colon of LTSV, starts here
+                row a="b {c}"
+            "#]],
+        );
     }
 
     #[test]

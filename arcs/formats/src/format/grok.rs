@@ -51,7 +51,26 @@ static EXAMPLES: &[Example] = &[
         options: r#"{"pattern": "<%{TIMESTAMP_ISO8601:time}> %{LOGLEVEL:level} %{ORDER:order} %{GREEDYDATA:message}", "definitions": {"ORDER": "o-%{NONNEGINT}"}, "types": {"time": "timestamp"}, "start": "^<"}"#,
         text: "<2026-02-06 01:02:03,456> ERROR o-17 failed\na.NoStockException: none left\n\tat a.Shop.order(Shop.java:42)\n",
     },
+    // Layouts that many use, for detection.
+    Example { options: HTTPD_ERROR, text: HTTPD_ERROR_TEXT },
+    Example { options: LOGCAT, text: LOGCAT_TEXT },
 ];
+
+/// The error log of Apache httpd: what 2.4 writes by default, and what 2.2 wrote. A message goes on over lines that programs
+/// of others wrote.
+const HTTPD_ERROR: &str = r#"{"pattern": "\\[%{HTTPDERROR_DATE:time}\\] \\[(?:(?:%{WORD:logger}|-)?:)?%{WORD:level}\\](?: \\[pid %{INT:pid:int}(?::tid %{INT:tid:int})?\\])?(?: (?<file>[A-Za-z0-9_./-]+\\(\\d+\\)):)?(?: (?<error>\\(\\d+\\)[^:\\[]*):)?(?: \\[(?:client|remote) (?<client>[^\\]]+)\\])?(?: |$)%{GREEDYDATA:message}", "timeColumn": "time", "start": "^\\[[A-Z][a-z]{2} [A-Z][a-z]{2} "}"#;
+
+const HTTPD_ERROR_TEXT: &str = "\
+    [Fri Feb 06 01:02:03.902022 2026] [core:error] [pid 35708:tid 4328636416] [client 192.0.2.3:4022] File does not exist: /srv/shop/tea\n\
+    [Fri Feb 06 01:02:04 2026] [notice] caught SIGTERM, shutting down\n";
+
+/// The log of Android as `logcat` shows it by default, and in the layout that was the default before (`-v time`).
+const LOGCAT: &str = r#"{"pattern": "--------- %{GREEDYDATA:message}|(?<time>\\d\\d-\\d\\d \\d\\d:\\d\\d:\\d\\d\\.\\d{3})(?: +(?:%{WORD:uid} +)?%{INT:pid:int} +%{INT:tid:int} %{WORD:level} %{DATA:logger} *(?:: |:$)| %{WORD:level}/%{DATA:logger}\\( *%{INT:pid:int}\\):(?: |$))%{GREEDYDATA:message}", "timeFormat": "%m-%d %H:%M:%S.%L"}"#;
+
+const LOGCAT_TEXT: &str = "\
+    --------- beginning of main\n\
+    02-06 01:02:03.456  1702  2395 D WindowManager: added window 3 of org.example.shop\n\
+    02-06 01:02:04.456 I/ActivityManager( 1702): started org.example.shop\n";
 
 fn compile(options: &Options<'_>) -> Result<Box<dyn Grammar>, Problem> {
     let pattern = options.text(PATTERN).ok_or_else(|| Problem::new(PATTERN, "is missing: a grok pattern"))?;
@@ -207,7 +226,7 @@ fn kind(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::format::app::checks::{grammar, problem, rows, samples, shown};
+    use crate::format::app::checks::{grammar, labelled, problem, rows, samples, shown};
     use crate::format::{backtrack, compile, explain_all};
     use expect_test::{Expect, expect};
     use proptest::prelude::*;
@@ -348,6 +367,58 @@ mod tests {
             let undecided = backtrack::tests::check(&written(pattern), &lines);
             assert_eq!(undecided, 0, "{pattern} takes too many steps");
         }
+    }
+
+    #[test]
+    fn error_logs_of_apache() {
+        check(
+            serde_json::from_str(super::HTTPD_ERROR).unwrap(),
+            "[Fri Feb 06 01:02:03.902022 2026] [core:error] [pid 35708:tid 4328636416] [client 2001:db8::3:4022] AH00037: no /a: b\n\
+             [Fri Feb 06 01:02:04 2026] [error] [client 192.0.2.3] PHP Fatal error:  Uncaught Exception: x in /a.php:3\nStack trace:\n#0 /a.php(7): f()\n\
+             [Fri Feb 06 01:02:05.000001 2026] [:trace3] [pid 7] mod_x.c(123): (13)Permission denied: [client 192.0.2.3:1] AH00035: denied\n\
+             [Fri Feb 06 01:02:05.000001 2026] [-:warn] [pid 7] (111)Connection refused: AH00957: to 192.0.2.4:80 (*) failed\r\n\
+             [Fri Feb 06 01:02:06 2026] [emerg]\n[Fri Feb 30 01:02:06 2026] [emerg] x\n[Fri Feb 06 2026] [emerg] x\n",
+            expect![[r#"
+                row time="2026-02-06T01:02:03.902022Z" level="ERROR" level_original="error" logger="core" message="AH00037: no /a: b" pid="35708" tid="4328636416" client="2001:db8::3:4022"
+                row time="2026-02-06T01:02:04Z" level="ERROR" level_original="error" message="PHP Fatal error:  Uncaught Exception: x in /a.php:3" stack_trace="Stack trace:\n#0 /a.php(7): f()" client="192.0.2.3"
+                row time="2026-02-06T01:02:05.000001Z" level="TRACE" level_original="trace3" message="AH00035: denied" pid="7" file="mod_x.c(123)" error="(13)Permission denied" client="192.0.2.3:1"
+                row time="2026-02-06T01:02:05.000001Z" level="WARN" level_original="warn" message="AH00957: to 192.0.2.4:80 (*) failed" pid="7" error="(111)Connection refused"
+                row time="2026-02-06T01:02:06Z" level="FATAL" level_original="emerg" message=""
+                reject at 1 "Fri Feb 30 01:02:06 2026] [emerg] x": `time` is not a time by its format
+                reject at 14 "26] [emerg] x": the pattern does not fit from here on
+            "#]],
+        );
+    }
+
+    #[test]
+    fn logs_of_android() {
+        check(
+            serde_json::from_str(super::LOGCAT).unwrap(),
+            "--------- beginning of system\n03-17 16:13:38.811  1702  2395 V a b:c   : d: e\n03-17 16:13:38.811  u0_a1  1702  2395 F AndroidRuntime: FATAL EXCEPTION: main\n\
+             03-17 16:13:38.811  1702  2395 I         : no tag\n03-17 16:13:38.811  1702  2395 W Tag     :\n03-17 16:13:38.811 D/a( 17): b(1): c\n03-17 16:13:38.811 D/a\n",
+            expect![[r#"
+                row message="beginning of system"
+                row time="2026-03-17T16:13:38.811Z" level="TRACE" level_original="V" logger="a b:c" message="d: e" pid="1702" tid="2395"
+                row time="2026-03-17T16:13:38.811Z" level="FATAL" level_original="F" logger="AndroidRuntime" message="FATAL EXCEPTION: main" uid="u0_a1" pid="1702" tid="2395"
+                row time="2026-03-17T16:13:38.811Z" level="INFO" level_original="I" message="no tag" pid="1702" tid="2395"
+                row time="2026-03-17T16:13:38.811Z" level="WARN" level_original="W" logger="Tag" message="" pid="1702" tid="2395"
+                row time="2026-03-17T16:13:38.811Z" level="DEBUG" level_original="D" logger="a" message="b(1): c" pid="17"
+                reject at 22 "": the pattern does not fit from here on
+            "#]],
+        );
+    }
+
+    #[test]
+    fn labelled_logs_read_as_people_read_them() {
+        let Some(folder) = samples("loghub") else { return };
+        let read = |set, options| labelled(&folder, set, grammar(&spec(serde_json::from_str(options).unwrap())).as_ref());
+        let found = read("Apache", super::HTTPD_ERROR) + &read("Android", super::LOGCAT);
+        // Of the first, people left the client in what was said.
+        let found: Vec<&str> = found.lines().filter(|line| !line.contains(r#" for "[client "#)).collect();
+        expect![[r#"
+            Apache: 2000 rows, 1968 the same, others []
+            Android: 2000 rows, 2000 the same, others []"#]]
+        .assert_eq(&found.join("\n"));
     }
 
     #[test]

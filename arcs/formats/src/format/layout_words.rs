@@ -11,6 +11,9 @@ use super::zone::Zone;
 /// Patterns within patterns.
 const DEPTH_MAX: usize = 8;
 
+/// The property that is the name of a service.
+const SPRING_APPLICATION: &str = "spring.application.name";
+
 /// A dialect of layout patterns.
 #[derive(Debug)]
 pub(super) struct Dialect {
@@ -266,6 +269,7 @@ impl Compiler<'_> {
             Word::Number(name) => Part::Number(field(name)),
             Word::Text(name) => Part::Text(field(name)),
             Word::Context => match options.first().map(|key| key.split(":-").next().unwrap_or(key)) {
+                Some(SPRING_APPLICATION) => Part::Text(To::Column(app::SERVICE)),
                 Some(key) if !key.is_empty() && !key.contains(',') => Part::Text(field(key)),
                 _ => Part::Text(To::Fields),
             },

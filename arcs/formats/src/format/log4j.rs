@@ -119,8 +119,8 @@ static DIALECT: Dialect = Dialect {
         ("enc", Word::Inner),
         ("encode", Word::Inner),
         ("endOfBatch", Word::Text("end_of_batch")),
-        ("equals", Word::Inner),
-        ("equalsIgnoreCase", Word::Inner),
+        ("equals", Word::Optional),
+        ("equalsIgnoreCase", Word::Optional),
         ("ex", Word::Throwable),
         ("exception", Word::Throwable),
         ("throwable", Word::Throwable),
@@ -190,7 +190,7 @@ static DIALECT: Dialect = Dialect {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::app::checks::{differences, grammar, problem, rows, samples, shown};
+    use crate::format::app::checks::{differences, grammar, labelled, problem, rows, samples, shown};
     use expect_test::{Expect, expect};
     use serde_json::json;
 
@@ -371,25 +371,7 @@ mod tests {
         let mut found = String::new();
         for (set, pattern) in LABELLED {
             let grammar = grammar(&json!({"name": "log4j", "pattern": pattern}));
-            let (rows, others) = rows(grammar.as_ref(), &std::fs::read(folder.join(format!("{set}/{set}_2k.log"))).unwrap(), ARRIVED);
-            let truth = std::fs::read_to_string(folder.join(format!("{set}/{set}_2k.log_structured.csv"))).unwrap();
-            let mut truth = truth.lines().map(crate::format::template::tests::csv);
-            let header = truth.next().unwrap();
-            let mut same = 0;
-            let cell = |row: &serde_json::Map<_, serde_json::Value>, name: &str| {
-                row.get(name).and_then(|cell| cell.as_str()).unwrap_or("").trim().to_owned()
-            };
-            for (row, truth) in rows.iter().zip(truth) {
-                let said = |name: &str| header.iter().position(|column| column == name).map(|at| truth[at].trim());
-                let level = if row.contains_key("level_original") { "level_original" } else { "level" };
-                let pairs = [(level, "Level"), ("logger", "Component"), ("message", "Content")];
-                let differs = pairs.iter().find(|(column, name)| said(name).is_some_and(|said| said != cell(row, column)));
-                match differs {
-                    None => same += 1,
-                    Some((column, name)) => found += &format!("  {:?} for {:?}\n", cell(row, column), said(name).unwrap_or("")),
-                }
-            }
-            found += &format!("{set}: {} rows, {same} the same, others {others:?}\n", rows.len());
+            found += &labelled(&folder, set, grammar.as_ref());
         }
         expect![[r#"
             HDFS: 2000 rows, 2000 the same, others []

@@ -58,6 +58,11 @@ static EXAMPLES: &[Example] = &[
         options: r#"{"pattern":"%-5level [%thread] %date{ISO8601} %F:%L - %msg%n"}"#,
         text: "INFO  [main] 2026-02-06 01:02:03,456 Shop.java:42 - sold 3\n",
     },
+    // Spring Boot from 3 on, for an application that has a name.
+    Example {
+        options: r#"{"pattern":"%d{yyyy-MM-dd'T'HH:mm:ss.SSSXXX} %5p ${PID:- } --- [%property{spring.application.name}] [%15.15t] %-40.40logger{39} : %m%n"}"#,
+        text: "2026-02-06T01:02:03.456+01:00  INFO 4711 --- [shop] [           main] org.example.Shop                         : sold 3\n",
+    },
     Example {
         options: r#"{"pattern":"%-5p [%d{ISO8601,UTC}] %c: %m%n"}"#,
         text: "INFO  [2026-02-06 01:02:03,456] org.example.Shop: sold 3\n",
@@ -103,7 +108,7 @@ static DIALECT: Dialect = Dialect {
         ("X", Word::Context),
         ("mdc", Word::Context),
         ("marker", Word::Text("marker")),
-        ("property", Word::Text("property")),
+        ("property", Word::Context),
         ("replace", Word::Inner),
         ("prefix", Word::Inner),
         ("ex", Word::Throwable),
@@ -165,6 +170,7 @@ mod tests {
             row time="2026-02-07T01:02:03.456Z" level="INFO" logger="org.example.Shop" thread="main" message="sold 3"
             row time="2026-02-06T01:02:03.456Z" level="INFO" logger="org.example.Shop" thread="main" message="sold 3" fields="{\"pid\":4711}"
             row time="2026-02-06T01:02:03.456Z" level="INFO" thread="main" message="sold 3" fields="{\"file\":\"Shop.java\",\"line\":42}"
+            row time="2026-02-06T00:02:03.456Z" level="INFO" logger="org.example.Shop" thread="main" message="sold 3" service="shop" fields="{\"pid\":4711}"
             row time="2026-02-06T01:02:03.456Z" level="INFO" logger="org.example.Shop" message="sold 3"
         "#]].assert_eq(&all);
         check(

@@ -1,5 +1,5 @@
 //! Stack traces: the text of an event, several lines of it, flows in; its message, its stack trace and the class of the
-//! exception flow out, as slices of it. Java and its relatives, Python, Go, Node, Ruby, .NET and PHP.
+//! exception flow out, as slices of it. Java and its relatives, Python, Go, Node, Ruby, Rust, .NET and PHP.
 //!
 //! A trace starts at the line that names its exception where that is told apart, and goes on to the end of the text.
 //! Nothing is lost: where no trace is recognised, all lines are the message.
@@ -27,6 +27,10 @@ pub(super) fn split(text: &[u8]) -> Parts<'_> {
         if let Some(mark) = mark(line.text) {
             return parts(text, line, mark, headers);
         }
+        if let Some(words) = line.text.strip_suffix(TRACEBACK) {
+            // It stands in what was said: `failed: Traceback (most recent call last):`.
+            return python(text, Line { start: line.start + words.len(), text: TRACEBACK });
+        }
         headers.see(line);
     }
     match headers.strict {
@@ -51,6 +55,9 @@ struct Line<'a> {
     start: usize,
     text: &'a [u8],
 }
+
+/// How Python's traces start.
+const TRACEBACK: &[u8] = b"Traceback (most recent call last):";
 
 /// The lines of a text, without what ends them.
 struct Lines<'a> {
@@ -102,6 +109,8 @@ enum Mark {
     Python,
     /// `panic: …`, `fatal error: …` or `goroutine 1 [running]:`
     Go,
+    /// `thread 'main' panicked at …`
+    Rust,
     /// `from file.rb:1:in 'm'`, or such a line alone.
     Ruby,
     /// `Stack trace:` or `[stacktrace]`
@@ -121,6 +130,7 @@ fn mark(line: &[u8]) -> Option<Mark> {
         b'-' if is_indented && (words.starts_with(b"---> ") || words.starts_with(b"--- End of ")) => Mark::Frame,
         b'T' if words.starts_with(b"Traceback (most recent call last)") => Mark::Python,
         b'+' if words.starts_with(b"+ Exception Group Traceback (most recent call last)") => Mark::Python,
+        b't' if words.starts_with(b"thread '") && memchr::memmem::find(words, b"' panicked at ").is_some() => Mark::Rust,
         b'p' if words.starts_with(b"panic: ") => Mark::Go,
         b'f' if words.starts_with(b"fatal error: ") => Mark::Go,
         b'g' if words.starts_with(b"goroutine ") && words.ends_with(b"]:") => Mark::Go,
@@ -148,6 +158,8 @@ fn is_ruby_place(text: &[u8]) -> bool {
 fn parts<'a>(text: &'a [u8], line: Line<'a>, mark: Mark, headers: Headers<'a>) -> Parts<'a> {
     match mark {
         Mark::Python => python(text, line),
+        Mark::Rust if line.start > 0 => cut(text, line.start, Some(PANICKED)),
+        Mark::Rust => whole(text, line, Some(PANICKED)),
         Mark::Go => go(text, line),
         Mark::Ruby => ruby(text, line, headers.last),
         Mark::Php | Mark::PhpFrame => php(text, line, headers),
@@ -201,6 +213,9 @@ fn python<'a>(text: &'a [u8], line: Line<'a>) -> Parts<'a> {
         start => cut(text, start, exception),
     }
 }
+
+/// What is the exception of a thread of Rust that panicked.
+const PANICKED: &[u8] = b"panic";
 
 fn go<'a>(text: &'a [u8], line: Line<'a>) -> Parts<'a> {
     let exception: Option<&[u8]> = match line.text.trim_ascii_start() {
@@ -352,6 +367,10 @@ mod tests {
             expect!["KeyboardInterrupt | KeyboardInterrupt | 3 lines from Traceback (most recent call last):"],
         );
         check(
+            "failed: Traceback (most recent call last):\n  File \"a.py\", line 1, in f\nZeroDivisionError: division by zero",
+            expect!["failed: | ZeroDivisionError | 3 lines from Traceback (most recent call last):"],
+        );
+        check(
             "x\n  + Exception Group Traceback (most recent call last):\n  |   File \"a.py\", line 1, in f\n  | ExceptionGroup: several (2 sub-exceptions)\n  +-+---------------- 1 ----------------\n    | ValueError: 1\n    +------------------------------------",
             expect!["x | ExceptionGroup | 6 lines from   + Exception Group Traceback (most recent call last):"],
         );
@@ -395,6 +414,21 @@ mod tests {
                 r#"oops {"exception":"[object] (RuntimeException(code: 0): no at /x/a.php:3) | RuntimeException | 2 lines from [stacktrace]"#
             ]],
         );
+    }
+
+    #[test]
+    fn rust() {
+        check(
+            "it broke\nthread 'main' panicked at src/main.rs:2:5:\nexplicit panic\nstack backtrace:\n   0: rust_begin_unwind\n             at /rustc/x/panicking.rs:597:5",
+            expect!["it broke | panic | 5 lines from thread 'main' panicked at src/main.rs:2:5:"],
+        );
+        check(
+            "thread 'tokio-runtime-worker' panicked at 'index out of bounds', src/a.rs:7:9\nnote: run with `RUST_BACKTRACE=1`",
+            expect![
+                "thread 'tokio-runtime-worker' panicked at 'index out of bounds', src/a.rs:7:9 | panic | 2 lines from thread 'tokio-runtime-worker' panicked at 'index out of bounds', src/a.rs:7:9"
+            ],
+        );
+        check("thread 'main' panicked at src/main.rs:2:5: x", expect!["thread 'main' panicked at src/main.rs:2:5: x | ∅ | 0 lines from ∅"]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::columns::Kind;
+use crate::elements;
 use crate::format::{Column, Example, Explained, FORMATS, Format, Framing, Grammar, Outcome, compile, explain_all};
 use crate::parse::CUT;
 
@@ -200,7 +201,11 @@ fn judge((format, spec): (&'static Format, Value), text: &[u8]) -> Option<Candid
 
 /// Whether lines at the start and at the end of a long text are rejects nearly all, so that the rest need not be looked at.
 fn is_hopeless(grammar: &dyn Grammar, text: &[u8]) -> bool {
-    let is_of_lines = matches!(grammar.framing(), Framing::Lines | Framing::Records | Framing::Streams);
+    let is_of_lines = match grammar.framing() {
+        Framing::Lines | Framing::Records | Framing::Streams => true,
+        Framing::Array => !elements::is_array(text, true),
+        _ => false,
+    };
     let head = memchr::memrchr(b'\n', &text[..TRIED_BYTES.min(text.len())]);
     let tail = memchr::memchr(b'\n', &text[text.len().saturating_sub(TRIED_BYTES)..]);
     let (Some(head), Some(tail), true) = (head, tail, is_of_lines && text.len() > 2 * TRIED_BYTES) else { return false };

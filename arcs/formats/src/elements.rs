@@ -1,6 +1,7 @@
 //! Elements of JSON documents: text flows in, where its elements start and end flows out. A document is an object that
 //! holds an array of records, an array of records, or one record after another; `{"Records":[{…},{…}]}`, `[{…},{…}]` and
-//! JSON lines are alike. What is around the elements is no element of anything and is passed over.
+//! JSON lines are alike. What is around the elements is no element of anything and is passed over. Of formats whose records
+//! are lines, only what [`is_array`] tells is a document.
 //!
 //! Nothing but the text from the last element on decides where the next one is, so that a document can be cut between
 //! any two elements, and each part is read for itself. Brackets are counted outside strings; whether an element is
@@ -39,17 +40,33 @@ impl Open {
     }
 }
 
+/// The key of the array that holds the elements of a document which is an array itself.
+pub(crate) const NO_KEY: &str = "";
+
+/// Whether a text is an array of objects, or the part of one from behind an element on, where it is not the first of its
+/// object: commas and brackets tell. A text that starts with an element tells nothing, so an array is cut behind its
+/// elements, before the comma.
+pub(crate) fn is_array(text: &[u8], is_first: bool) -> bool {
+    let text = text.trim_ascii_start();
+    match text.first() {
+        Some(b',' | b']' | b'}') => !is_first,
+        Some(b'[') => matches!(text[between(text, NO_KEY)..].first(), None | Some(b'{')),
+        _ => false,
+    }
+}
+
 /// The first element of a text from a place on, which is no place inside an element. `key` is that of the array that
 /// holds the elements of a document.
 pub(crate) fn next(text: &[u8], from: usize, key: &str) -> Option<Element> {
     let mut start = from;
     loop {
-        start += text.get(start..)?.iter().position(|byte| !is_between(*byte))?;
-        match envelope(&text[start..], key) {
+        start += between(text.get(start..)?, key);
+        match envelope(text.get(start..)?, key) {
             Some(inside) => start += inside,
             None => break,
         }
     }
+    text.get(start)?;
     let mut open = if text[start] == b'{' { Open::Object(Scan::default()) } else { Open::Line };
     Some(match open.end(&text[start..]) {
         Some(len) => Element { start, end: start + len, open: None },
@@ -57,22 +74,27 @@ pub(crate) fn next(text: &[u8], from: usize, key: &str) -> Option<Element> {
     })
 }
 
-/// Where the last element of a text ends that has its end, with the commas and brackets after it.
+/// Where the last element of a text ends that has its end, with the commas and brackets after it where those need not tell
+/// what follows.
 pub(crate) fn last_end(text: &[u8], key: &str) -> Option<usize> {
     let mut end = None;
     while let Some(element) = next(text, end.unwrap_or(0), key).filter(|element| element.open.is_none()) {
         end = Some(element.end);
     }
-    end.map(|end| end + text[end..].iter().take_while(|byte| is_between(**byte)).count())
+    end.map(|end| if key == NO_KEY { end } else { end + between(&text[end..], key) })
 }
 
-/// Whether a byte can stand between elements: space, commas, and the brackets of what they are in.
-fn is_between(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b',' | b'[' | b']' | b'}')
+/// How many bytes of a text stand between elements: space, commas, and the brackets of what they are in.
+pub(crate) fn between(text: &[u8], key: &str) -> usize {
+    let is_between = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b',' | b'[' | b']') || *byte == b'}' && key != NO_KEY;
+    text.iter().take_while(|byte| is_between(byte)).count()
 }
 
 /// Where the elements start of a document that starts with `{"Records":[`.
 fn envelope(text: &[u8], key: &str) -> Option<usize> {
+    if key == NO_KEY {
+        return None;
+    }
     let after = |text: &'_ [u8], token| text.trim_ascii_start().strip_prefix(token).map(<[u8]>::len);
     let rest = |len: usize| &text[text.len() - len..];
     let quote = after(rest(after(text, b"{")?), b"\"")?;

@@ -160,6 +160,8 @@ pub struct Pieces<'g, R> {
     blocks: Blocks,
     carry: Vec<u8>,
     offset: u64,
+    /// Whether no piece was given yet.
+    is_first: bool,
     broken: Option<io::Error>,
     done: bool,
 }
@@ -172,7 +174,7 @@ impl<'g, R: Read> Pieces<'g, R> {
 
     /// The same, in memory that others share.
     pub fn within(reader: R, grammar: &'g dyn Grammar, limits: LineLimits, blocks: &Blocks) -> Pieces<'g, R> {
-        Pieces { reader, grammar, limits, blocks: blocks.clone(), carry: Vec::new(), offset: 0, broken: None, done: false }
+        Pieces { reader, grammar, limits, blocks: blocks.clone(), carry: Vec::new(), offset: 0, is_first: true, broken: None, done: false }
     }
 
     /// What it reads from.
@@ -206,11 +208,12 @@ impl<'g, R: Read> Pieces<'g, R> {
         let after_newline = || memrchr(b'\n', text).map(|newline| newline + 1);
         match self.grammar.framing() {
             Framing::Elements(key) => elements::last_end(text, key),
+            Framing::Array if elements::is_array(text, self.is_first) => elements::last_end(text, elements::NO_KEY),
             _ if self.is_over() => after_newline(),
             Framing::Lines => after_newline(),
             Framing::Octets if octets::starts(text) => octets::last_end(text),
             Framing::Streams => streams::last_cut(self.grammar, text),
-            Framing::Records | Framing::Octets => {
+            Framing::Records | Framing::Octets | Framing::Array => {
                 // The last line that is whole and starts a record: what comes before it is whole as well.
                 let mut end = memrchr(b'\n', text)?;
                 memrchr_iter(b'\n', &text[..end]).map(|newline| newline + 1).find(|start| {
@@ -270,6 +273,7 @@ impl<'g, R: Read> Pieces<'g, R> {
     fn lines(&mut self, text: Filling, end: usize) -> Piece {
         let offset = self.offset;
         self.offset += end as u64;
+        self.is_first = false;
         Piece::Lines { text: self.blocks.share(text, end, self.limits.block_bytes), offset }
     }
 
@@ -303,15 +307,20 @@ impl<'g, R: Read> Pieces<'g, R> {
                 return self.last(text);
             }
         }
-        Some(match self.grammar.framing() {
-            Framing::Elements(key) => match elements::next(text.text(), 0, key).and_then(|element| element.open) {
+        let key = match self.grammar.framing() {
+            Framing::Elements(key) => Some(key),
+            Framing::Array if elements::is_array(text.text(), self.is_first) => Some(elements::NO_KEY),
+            _ => None,
+        };
+        Some(match key {
+            Some(key) => match elements::next(text.text(), 0, key).and_then(|element| element.open) {
                 Some(open) => self.skip(&text, open),
                 None => {
                     let end = text.len;
                     self.lines(text, end)
                 }
             },
-            _ => match memrchr(b'\n', text.text()) {
+            None => match memrchr(b'\n', text.text()) {
                 Some(newline) => self.cut(text, newline + 1),
                 None => self.skip(&text, Open::Line),
             },
@@ -340,6 +349,7 @@ impl<'g, R: Read> Pieces<'g, R> {
             bytes += scratch.len as u64;
         }
         self.offset += bytes + newline as u64;
+        self.is_first = false;
         Piece::Overlong { head, offset, bytes }
     }
 }
@@ -513,7 +523,7 @@ mod tests {
         #[test]
         fn however_it_arrives_the_pieces_are_the_same(text in "([ab \"
     {}]|3 <a){0,40}", step in 1usize..9, fails: bool) {
-            for framing in [Framing::Lines, Framing::Records, Framing::Quoted, Framing::Octets, ELEMENTS] {
+            for framing in [Framing::Lines, Framing::Records, Framing::Quoted, Framing::Octets, Framing::Array, ELEMENTS] {
                 let cut = |step| pieces(&Lettered(framing), text.as_bytes(), step, fails, SMALL);
                 prop_assert_eq!(cut(step), cut(1000));
             }
@@ -521,7 +531,7 @@ mod tests {
 
         #[test]
         fn whatever_the_blocks_the_bytes_are_the_same(text in "[ab\n{}\":,]{0,80}", block_bytes in 1usize..30) {
-            for grammar in [LINES, &Lettered(ELEMENTS)] {
+            for grammar in [LINES, &Lettered(ELEMENTS), &Lettered(Framing::Array)] {
                 let mut pieces = Pieces::new(text.as_bytes(), grammar, LineLimits { block_bytes, line_bytes_max: 1000 });
                 let mut joined = Vec::new();
                 while let Some(Piece::Lines { text, offset }) = pieces.next_piece() {

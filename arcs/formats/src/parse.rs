@@ -280,12 +280,17 @@ impl Rows<'_> {
 mod tests {
     use super::*;
     use crate::lines::{LineLimits, Piece, Pieces};
+    use arrow_array::cast::AsArray;
     use proptest::prelude::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
     use std::sync::Arc;
 
     fn parsed(grammar: &dyn Grammar, text: &[u8]) -> ParsedBlock {
-        let content = Content::Records { is_first: true };
+        parsed_block(grammar, text, true)
+    }
+
+    fn parsed_block(grammar: &dyn Grammar, text: &[u8], is_first: bool) -> ParsedBlock {
+        let content = Content::Records { is_first };
         let block = Block { text: Buffer::from_slice_ref(text), offset: 0, content, header: None, arrived: 0 };
         parse(grammar, block, usize::MAX).unwrap()
     }
@@ -343,6 +348,36 @@ mod tests {
                 (lines, rows) = (lines + block.counts.lines, rows + block.counts.rows);
             }
             prop_assert_eq!((lines, rows), (names.len() as u64, names.len() as u64));
+        }
+
+        #[test]
+        fn an_array_reads_the_same_in_blocks_of_any_size(
+            names in proptest::collection::vec("[a-c{}\\[\\], ]{0,9}", 1..9),
+            style in 0usize..4,
+            block_bytes in 1usize..200,
+        ) {
+            let object = |name: &String| json!({"n": name, "list": [{"n": name}, {}]});
+            let objects: Vec<Value> = names.iter().map(object).collect();
+            let lines: Vec<String> = objects.iter().map(Value::to_string).collect();
+            let text = match style {
+                0 => serde_json::to_string_pretty(&objects).unwrap(),
+                1 => json!(objects).to_string(),
+                2 => format!("[\r\n{}\r\n]\r\n", lines.join(",\r\n")),
+                _ => format!("[ {}\n]\n[]", lines.join("\n, ")),
+            };
+            let grammar = crate::format::compile(&json!("json")).unwrap();
+            let grammar = grammar.inferred(&[text.as_bytes()]).unwrap();
+            let limits = LineLimits { block_bytes, line_bytes_max: 1 << 20 };
+            let (mut pieces, mut found, mut lines) = (Pieces::new(text.as_bytes(), grammar.as_ref(), limits), Vec::new(), 0);
+            let n = grammar.columns().iter().position(|column| column.name == "n").unwrap();
+            while let Some(Piece::Lines { text, offset }) = pieces.next_piece() {
+                let block = parsed_block(grammar.as_ref(), &text, offset == 0);
+                prop_assert_eq!(block.counts.lines, block.counts.rows);
+                lines += block.counts.lines;
+                found.extend(block.rows[n].as_binary_view().iter().map(|name| String::from_utf8(name.unwrap().to_vec()).unwrap()));
+            }
+            prop_assert_eq!(lines, names.len() as u64);
+            prop_assert_eq!(found, names);
         }
     }
 }

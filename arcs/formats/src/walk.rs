@@ -173,7 +173,8 @@ pub(crate) fn walk(
         Framing::Lines => walk.lines(line_ends(valid)),
         Framing::Octets if text.frames.is_some() => walk.frames(),
         Framing::Streams => walk.streams(),
-        Framing::Records | Framing::Octets => walk.records(),
+        Framing::Array if elements::is_array(valid, is_first) => walk.elements(elements::NO_KEY),
+        Framing::Records | Framing::Octets | Framing::Array => walk.records(),
         Framing::Quoted => walk.quoted(),
         Framing::Elements(key) => walk.elements(key),
     }

@@ -71,8 +71,9 @@ struct Container {
 impl Container {
     fn new(options: &Options<'_>) -> Result<Container, Problem> {
         let inner = options.format(INNER)?;
-        let is_fit =
-            |inner: &Arc<dyn Grammar>| inner.headers() == Headers::None && matches!(inner.framing(), Framing::Lines | Framing::Records);
+        let is_fit = |inner: &Arc<dyn Grammar>| {
+            inner.headers() == Headers::None && matches!(inner.framing(), Framing::Lines | Framing::Records | Framing::Array)
+        };
         if inner.as_ref().is_some_and(|inner| !is_fit(inner)) {
             return Err(Problem::new(INNER, "cannot be in lines of containers: its records are no lines, or it has header lines"));
         }

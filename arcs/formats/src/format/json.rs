@@ -1,5 +1,6 @@
-//! JSON objects, one a line as a rule; several on a line and objects over several lines are read as well. Objects flow in;
-//! the common columns of applications, filled by the names that everybody uses, and columns for other members flow out.
+//! JSON objects, one a line as a rule; several on a line, objects over several lines and arrays of objects are read as well.
+//! Objects flow in; the common columns of applications, filled by the names that everybody uses, and columns for other
+//! members flow out. A document that is an array is read element by element, each counted as a line.
 //!
 //! Nothing is lost: a value that its column cannot take, and a member that has no column, go to `extra`. Integers keep
 //! all their digits; nested values stay JSON text. Members that are null are as members that are not there.
@@ -13,6 +14,7 @@ use super::time::epoch_seconds_micros;
 use super::trace;
 use super::{Column, Example, Format, FormatOption, Framing, Grammar, OptionKind, Options, Parsed, Problem, Reject, Scope};
 use crate::columns::{Cell, Kind, Row};
+use crate::elements;
 
 /// The format.
 pub static FORMAT: Format = Format {
@@ -41,6 +43,10 @@ static EXAMPLES: &[Example] = &[
     ),
     Example::plain(
         "{\n  \"@timestamp\": \"2026-02-06T01:02:03.456Z\",\n  \"log.level\": \"ERROR\"\n}\n{\"time\":1770339723456}{\"lvl\":30}\n",
+    ),
+    Example::plain(
+        "[\n  {\n    \"time\": \"2026-02-06T01:02:03Z\",\n    \"msg\": \"sold 3\",\n    \"basket\": [\n      {\n        \"tea\": 3\n      }\n    ]\n  },\n  \
+         {\n    \"time\": \"2026-02-06T01:02:04Z\",\n    \"msg\": \"slow\"\n  }\n]\n",
     ),
     Example {
         options: r#"{"columns":{"userId":"bigint","paidAt":"timestamp"},"service":"shop"}"#,
@@ -328,7 +334,7 @@ impl Grammar for JsonLines {
     }
 
     fn framing(&self) -> Framing {
-        Framing::Records
+        Framing::Array
     }
 
     /// Lines that can continue an object start none: those that are indented, and those that start with what cannot.
@@ -337,11 +343,17 @@ impl Grammar for JsonLines {
     }
 
     fn read(&self, record: &[u8], _: &Scope<'_>, row: &mut Row<'_>) -> Result<Parsed, Reject> {
-        let start = skip_space(record, 0);
-        if !matches!(record.get(start), Some(b'{')) && value(record, start).is_ok() {
+        let between = |at: usize| at + elements::between(&record[at..], elements::NO_KEY);
+        let start = match record.get(between(0)) {
+            None => return Ok(Parsed::Header),
+            Some(b'{') => between(0),
+            Some(_) => skip_space(record, 0),
+        };
+        if record[start] != b'{' && value(record, start).is_ok() {
             return Err(Reject::new(start, "a JSON value that is no object"));
         }
-        let end = skip_space(record, self.objects.read(record, row)?);
+        let read = self.objects.read(&record[start..], row).map_err(|reject| Reject { at: reject.at + start, ..reject })?;
+        let end = between(start + read);
         Ok(if end < record.len() { Parsed::Followed(end) } else { Parsed::Row })
     }
 
@@ -416,11 +428,55 @@ mod tests {
             row time="2026-02-06T01:02:03.456Z"
             row level="INFO" level_original="30"
         "#]], expect![[r#"
+            row time="2026-02-06T01:02:03Z" message="sold 3" basket="[\n      {\n        \"tea\": 3\n      }\n    ]"
+            row time="2026-02-06T01:02:04Z" message="slow"
+        "#]], expect![[r#"
             row message="paid" service="shop" user_id="17" paid_at="2026-02-06T01:02:03Z" extra={"more":[1]}
         "#]]]) {
             let options = if example.options.is_empty() { "{}" } else { example.options };
             check(serde_json::from_str(options).unwrap(), example.text, expected);
         }
+    }
+
+    #[test]
+    fn arrays_of_objects() {
+        check(
+            json!({}),
+            "[{\"a\":1},{\"a\":2} , {\"a\":\n3}\n]\n[{\"a\":4}]\n",
+            expect![[r#"
+            row a="1"
+            row a="2"
+            row a="3"
+            row a="4"
+        "#]],
+        );
+        // What is no object, and what has no end.
+        check(
+            json!({}),
+            "[\n{\"a\":1},\n7,\n{\"a\":\"x\n{\"a\":2},,\n{\"a\":3",
+            expect![[r#"
+            row a="1"
+            reject at 0 "7,": a JSON value that is no object
+            reject at 5 "\"x": a JSON string has no end
+            row a="2"
+            reject at 6 "": the JSON object has no end
+        "#]],
+        );
+        // Among lines.
+        check(
+            json!({}),
+            "{\"a\":1},\n[]\n[{\"a\":2},{\"a\":3}]\n[\n  {\n    \"a\": 4\n  },\n  {\n    \"a\": 5\n  }\n]\n[7]\n",
+            expect![[r#"
+                row a="1"
+                Header
+                row a="2"
+                row a="3"
+                row a="4"
+                row a="5"
+                reject at 0 "[7]": a JSON value that is no object
+            "#]],
+        );
+        check(json!({}), "[]\n", expect![[r#""#]]);
     }
 
     #[test]

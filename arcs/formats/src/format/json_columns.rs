@@ -13,9 +13,13 @@ use serde_json::Value;
 use super::json_fields::{Json, members, skip_space};
 use super::{Column, Problem, Values, app};
 use crate::columns::Kind;
+use crate::elements;
 
 /// Columns that samples may add; members beyond them go to `extra`.
 pub(super) const INFERRED_MAX: usize = 256;
+
+/// Members of common columns whose places are remembered.
+const COMMON_MAX: usize = 64;
 
 /// The greatest integer up to which floating-point numbers are exact.
 const EXACT_MAX: i64 = 1 << 53;
@@ -143,10 +147,17 @@ impl Members {
             seen.take(sample, record);
         }
         let Seen { order, found, .. } = seen;
-        let order = order.into_iter().filter(|name| !self.places.contains_key(name)).collect::<Vec<_>>();
-        for name in order.into_iter().take(INFERRED_MAX.saturating_sub(self.targets.len())) {
-            if let Some(own) = found.get(&name).and_then(|own| *own) {
-                self.add(&name, own);
+        let mut left = INFERRED_MAX.saturating_sub(self.targets.len());
+        for name in order {
+            match found.get(&name) {
+                _ if self.places.contains_key(&name) => {}
+                // So that they are found where they are expected.
+                None => self.place(&name, Target { common: std::str::from_utf8(&name).ok().and_then(common), own: None }),
+                Some(_) if left == 0 => {}
+                Some(own) => {
+                    left -= 1;
+                    own.iter().for_each(|own| self.add(&name, *own));
+                }
             }
         }
     }
@@ -163,6 +174,10 @@ impl Members {
         let column = Column::named(free, own.kind(), Values::Repeating, format!("member {:?} of the object", text));
         let target = Target { common: common(&text), own: Some((self.columns.len(), own)) };
         self.columns.push(column);
+        self.place(name, target);
+    }
+
+    fn place(&mut self, name: &[u8], target: Target) {
         self.places.insert(name.to_vec(), self.targets.len());
         self.targets.push((name.to_vec(), target));
     }
@@ -212,7 +227,10 @@ pub(super) fn object<'a>(text: &'a [u8], take: &mut dyn FnMut(&[u8], Json<'a>)) 
 /// What samples have shown.
 #[derive(Default)]
 struct Seen {
+    /// Members in the order in which they came first.
     order: Vec<Vec<u8>>,
+    /// Those that have no column of their own.
+    common: HashSet<Vec<u8>>,
     found: HashMap<Vec<u8>, Option<Own>>,
     /// Members with an integer that is not exact as a floating-point number.
     large: HashSet<Vec<u8>>,
@@ -230,12 +248,19 @@ impl Seen {
             for (name, value) in values.into_iter().filter(|_| end.is_some()) {
                 self.member(name, &value);
             }
-            at += end.unwrap_or_else(|| memchr::memchr(b'\n', rest).map_or(rest.len(), |newline| newline + 1)).max(1);
+            let skipped = || match elements::between(rest, elements::NO_KEY) {
+                between if between > 0 && rest.get(between) == Some(&b'{') => between,
+                _ => memchr::memchr(b'\n', rest).map_or(rest.len(), |newline| newline + 1),
+            };
+            at += end.unwrap_or_else(skipped).max(1);
         }
     }
 
     fn member(&mut self, name: Vec<u8>, value: &Json<'_>) {
         if std::str::from_utf8(&name).is_ok_and(|name| common(name).is_some()) {
+            if self.common.len() < COMMON_MAX && self.common.insert(name.clone()) {
+                self.order.push(name);
+            }
             return;
         }
         let own = match value {

@@ -221,6 +221,9 @@ pub enum Framing {
     /// Elements of JSON documents: of the array under this key in an object, of an array, or one after the other. An
     /// element counts as a line.
     Elements(&'static str),
+    /// Elements of an array of JSON objects, if the text is one; otherwise as [`Framing::Records`]. An element counts as a
+    /// line.
+    Array,
     /// Lines of several streams between each other, as [`Grammar::part`] takes them apart: in each stream, a record starts
     /// at a text that [`Grammar::is_start`] and goes on over those that do not.
     Streams,
@@ -484,6 +487,7 @@ mod tests {
                 let counts = crate::parse::read_through(grammar.as_ref(), text.clone().into_bytes());
                 prop_assert!(counts.is_balanced(), "{counts:?}");
                 let is_framed = matches!(grammar.framing(), Framing::Octets | Framing::Quoted | Framing::Elements(_));
+                let is_framed = is_framed || grammar.framing() == Framing::Array && crate::elements::is_array(text.as_bytes(), true);
                 let lines = text.lines().count() as u64;
                 // Records of JSON that share a line count as a line each.
                 let is_right = counts.lines == lines || (format.name == "json" && counts.lines > lines);

@@ -365,6 +365,7 @@ mod tests {
             "192.0.2.3 - - [06/Feb/2026:00:00:38 +0000] \"GET / HTTP/1.1\" 200 612 \"-\" \"curl\"\n",
             "{\"userId\": 17, \"paidAt\": \"2026-02-06T01:02:03Z\"}\n",
             "{\"a\": 1, \"b\": 2}\n{\"a\": 1, \"b\": 2}\n",
+            "[\n  {\"userId\": 17, \"paidAt\": \"2026-02-06T01:02:03Z\"},\n  {\"userId\": 18}\n]\n",
             "no format, at all\nreads this\n",
         ]
         .map(best);
@@ -373,6 +374,7 @@ mod tests {
             {"name":"log4j","pattern":"[%d{ISO8601}] [%-5p] %m (%c) %X{request}%n"} []
             {"name":"python","format":"%(asctime)s - %(name)s - %(levelname)s - %(message)s"} []
             "apache-combined" ["nginx"]
+            "json" []
             "json" []
             "json" []
         "#]]

@@ -187,6 +187,20 @@ mod tests {
     }
 
     #[test]
+    fn arrays_and_parts_of_them() {
+        for first in ["[ {", "[\n[{", "[", " []"] {
+            assert!(is_array(first.as_bytes(), true), "{first}");
+        }
+        for other in ["{", "[1", "[\"a\",{", ",{", "]", "}", ""] {
+            assert!(!is_array(other.as_bytes(), true), "{other}");
+        }
+        for further in [",{", "\n , 7", "]", "}", "[{"] {
+            assert!(is_array(further.as_bytes(), false), "{further}");
+        }
+        assert!(!is_array(b"\n{", false) && !is_array(b"7", false));
+    }
+
+    #[test]
     fn documents_of_every_shape() {
         check(
             r#"{"Records":[{"a":"}]\"{"},{"b":[{}]}]}"#,

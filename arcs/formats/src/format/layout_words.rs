@@ -249,7 +249,13 @@ impl Compiler<'_> {
         while self.braces()?.is_some() {}
         let inner = self.steps.len() - from - 1;
         match word {
-            Word::Optional => self.steps[from].part = Part::Maybe(inner),
+            Word::Optional => {
+                self.steps[from].part = Part::Maybe(inner);
+                // What follows is no part of it.
+                if matches!(self.steps.last(), Some(Step { part: Part::Literal(_), .. })) {
+                    self.push(Part::Ansi, "");
+                }
+            }
             _ => self.push(Part::Ansi, ""),
         }
         Ok(())

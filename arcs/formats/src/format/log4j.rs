@@ -265,6 +265,29 @@ mod tests {
         "#]],
         );
         check(
+            "%d %p %equals{[%marker]}{[]}{} %c - %m",
+            "2026-02-06 01:02:03,456 INFO [M] a.B - x\n2026-02-06 01:02:03,456 INFO  a.B - y\n",
+            expect![[r#"
+            row time="2026-02-06T01:02:03.456Z" level="INFO" logger="a.B" message="x" fields="{\"marker\":\"M\"}"
+            row time="2026-02-06T01:02:03.456Z" level="INFO" logger="a.B" message="y"
+        "#]],
+        );
+        check(
+            "%p %notEmpty{[%X{id}]} - %m",
+            "INFO [7] - x\nINFO  - y\n",
+            expect![[r#"
+            row level="INFO" message="x" fields="{\"id\":\"7\"}"
+            row level="INFO" message="y"
+        "#]],
+        );
+        check(
+            "%d [%t] %m",
+            "2026-02-06 01:02:03,456 [main x\n",
+            expect![[r#"
+            reject at 25 "main x": `%t` of the pattern does not fit here
+        "#]],
+        );
+        check(
             "%d %p - %m",
             "2026-02-06 01:02:03,456 INFO -\n2026-02-30 01:02:03,456 INFO - x\n2026-02-06 01:02:03,456 INFO x\n",
             expect![[r#"

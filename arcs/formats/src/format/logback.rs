@@ -156,6 +156,17 @@ mod tests {
     }
 
     #[test]
+    fn properties_and_the_name_of_the_application() {
+        check(
+            "%p [%property{spring.application.name}] [%property{zone}] %m%n",
+            "INFO [shop] [eu] x\n",
+            expect![[r#"
+            row level="INFO" message="x" service="shop" fields="{\"zone\":\"eu\"}"
+        "#]],
+        );
+    }
+
+    #[test]
     fn records_of_patterns() {
         let mut all = String::new();
         for example in EXAMPLES.iter().filter(|example| !example.options.is_empty()) {

@@ -300,6 +300,13 @@ mod tests {
     #[test]
     fn pairs_of_every_kind() {
         check(
+            "at=info service=12ms status=200",
+            expect![[r#"
+            Row { mark: None, extra: None }
+            fields: {"at":"info","service":"12ms","status":"200"}
+        "#]],
+        );
+        check(
             EXAMPLES[0].text,
             expect![[r#"
             Row { mark: None, extra: None }

@@ -206,6 +206,16 @@ mod tests {
     }
 
     #[test]
+    fn parameters_have_a_limit() {
+        let read = |parameters: usize| {
+            let text = format!("<13>1 - h a p m [x{}] y", " a=\"\"".repeat(parameters));
+            shown(grammar(&json!("syslog-5424")).as_ref(), &text, 0)
+        };
+        assert!(read(PARAMETERS_MAX).starts_with("row "));
+        assert!(read(PARAMETERS_MAX + 1).starts_with("reject at 5018 "), "{}", read(PARAMETERS_MAX + 1));
+    }
+
+    #[test]
     fn messages_of_every_shape() {
         for (example, expected) in EXAMPLES.iter().zip([expect![[r#"
             row time="2026-02-06T01:02:03.456Z" level="FATAL" level_original="crit" message="'su root' failed for bob" host="web1.example.org" service="su" facility="auth" message_id="ID47"

@@ -89,7 +89,7 @@ impl FaultyLake {
 
     /// The lot of now is over and settled.
     pub(super) fn close_lot(&self) {
-        let close = Lot::containing(self.spec.unit, self.now()).end() + 2 * self.spec.settle;
+        let close = Lot::containing(self.spec.unit, self.now()).end() + self.spec.settle * 2;
         self.millis.store(close.timestamp_millis(), Ordering::Relaxed);
     }
 

@@ -11,7 +11,7 @@ use tests::promises::Broken;
 use tests::servers::{Moto, Seaweed, doubles};
 
 /// Seeds of the ordinary run.
-const SEEDS: &str = "1..41";
+const SEEDS: &str = "1..31";
 /// Schedules at once, on one thread, and threads.
 const SCHEDULES_AT_ONCE: usize = 4;
 const THREADS: u64 = 2;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use manifests::{
-    ArcSpec, ArcState, Bus, Counts, DatasetId, Lot, ManifestsError, Receipt, RunPlan, SinkOutput, SourceCommit, State, Stores, paths,
+    ArcId, ArcSpec, ArcState, Bus, Counts, DatasetId, Lot, LotEntry, ManifestsError, Receipt, RunPlan, SinkOutput, SourceCommit, State,
+    Stores, paths,
 };
 
 use crate::due::{LastAttempt, Made, Standing, View, Why, plan, standings};
@@ -57,6 +58,8 @@ pub struct Dispatcher {
     bus: Arc<dyn Bus>,
     made: HashMap<CommitKey, CommitFacts>,
     hinted: Vec<(DatasetId, Lot)>,
+    /// Which arc of those that a pass is over makes a dataset.
+    producers: HashMap<DatasetId, ArcId>,
 }
 
 type CommitKey = (DatasetId, Lot, u32);
@@ -79,13 +82,14 @@ impl Dispatcher {
     /// A dispatcher over stores and a bus; subscribes to it.
     pub async fn new(stores: Stores, bus: Arc<dyn Bus>) -> Result<Dispatcher, BoundaryError> {
         bus.subscribe(SUBSCRIBER).await?;
-        Ok(Dispatcher { stores, bus, made: HashMap::new(), hinted: Vec::new() })
+        Ok(Dispatcher { stores, bus, made: HashMap::new(), hinted: Vec::new(), producers: HashMap::new() })
     }
 
     /// One pass over the arcs: publishes what is all empty, returns what needs a worker.
     pub async fn pass(&mut self, arcs: &[ArcSpec], now: DateTime<Utc>, worker: &Worker) -> Result<Dispatched, BoundaryError> {
         let deliveries = self.bus.receive(SUBSCRIBER, EVENTS_PER_PASS).await?;
         self.hinted = deliveries.iter().map(|delivery| (delivery.event.dataset.id(), delivery.event.lot)).collect();
+        self.producers = producers(arcs);
         let mut dispatched = Dispatched::default();
         for (place, arc) in arcs.iter().enumerate() {
             self.dispatch(place, arc, None, now, worker, &mut dispatched).await?;
@@ -105,6 +109,7 @@ impl Dispatcher {
         worker: &Worker,
     ) -> Result<Dispatched, BoundaryError> {
         self.hinted = vec![(event.0.clone(), event.1)];
+        self.producers = producers(arcs);
         let mut dispatched = Dispatched::default();
         for (place, arc) in arcs.iter().enumerate() {
             let reads = arc.sources.iter().any(|source| source.subscribe && source.dataset.id() == *event.0);
@@ -162,13 +167,35 @@ impl Dispatcher {
         for source in &arc.sources {
             let id = source.dataset.id();
             let covered = only.map(|only| only.covered(source.unit)).unwrap_or_default();
-            let lots = match (covered.first(), covered.last()) {
+            let mut lots = match (covered.first(), covered.last()) {
                 (Some(first), Some(last)) => self.stores.lots_within(&id, *first, *last).await?,
                 _ => self.stores.lots(&id).await?,
             };
+            self.leave_out_unfinished(&id, &mut lots, only.is_some()).await?;
             sources.push(lots.into_iter().map(|(lot, entry)| (lot, entry.generation)).collect());
         }
         Ok(sources)
+    }
+
+    /// Leaves out lots that have state copies alone while the arc that makes them is at work on them, or has failed: what a
+    /// user's image writes counts from its commit on.
+    async fn leave_out_unfinished(&self, id: &DatasetId, lots: &mut BTreeMap<Lot, LotEntry>, is_few: bool) -> Result<(), BoundaryError> {
+        let Some(arc) = self.producers.get(id) else { return Ok(()) };
+        let copied: Vec<Lot> = lots.iter().filter(|(_, entry)| entry.generation == 0).map(|(lot, _)| *lot).collect();
+        if copied.is_empty() {
+            return Ok(());
+        }
+        let mut states = BTreeMap::new();
+        if is_few {
+            for lot in copied {
+                states.extend(self.stores.last_attempt(arc, lot).await?.map(|last| (lot, last.state)));
+            }
+        } else {
+            states.extend(self.stores.attempts(arc).await?.into_iter().map(|(lot, (_, state))| (lot, state)));
+        }
+        let is_over = |state: &ArcState| matches!(state, ArcState::Complete | ArcState::Partial);
+        lots.retain(|lot, entry| entry.generation > 0 || states.get(lot).is_none_or(is_over));
+        Ok(())
     }
 
     async fn look(
@@ -335,6 +362,10 @@ impl Dispatcher {
     }
 }
 
+fn producers(arcs: &[ArcSpec]) -> HashMap<DatasetId, ArcId> {
+    arcs.iter().flat_map(|arc| arc.sinks.iter().map(|sink| (sink.dataset.id(), arc.id.clone()))).collect()
+}
+
 fn empty_output(role: &str) -> SinkOutput {
     SinkOutput { role: role.to_owned(), ..SinkOutput::default() }
 }
@@ -342,7 +373,7 @@ fn empty_output(role: &str) -> SinkOutput {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use manifests::{ArcId, ArcSink, ArcSource, Dataset, LotUnit, Manifest, ManifestObject, MemoryBus};
+    use manifests::{ArcSink, ArcSource, Dataset, LotUnit, Manifest, ManifestObject, MemoryBus};
 
     fn dataset(name: &str) -> Dataset {
         Dataset { name: name.into(), version: "1".into(), path_uri: format!("memory:///{name}/") }

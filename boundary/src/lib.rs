@@ -11,6 +11,7 @@ mod dispatch;
 mod due;
 mod error;
 mod filter;
+mod foreign;
 pub mod gather;
 mod index;
 mod names;

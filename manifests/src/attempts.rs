@@ -162,11 +162,17 @@ impl Stores {
         transient: bool,
         now: DateTime<Utc>,
     ) -> Result<bool, ManifestsError> {
-        let last = self.last_attempt(arc, lot).await?;
-        let Some(last) = last.filter(|last| last.state == ArcState::Running && last.record.owner == owner) else { return Ok(false) };
-        let record = AttemptRecord { until: now, cause, transient, ..last.record };
-        self.arc_state.put(&paths::attempt(arc, lot, last.number, state), to_json(&record)?).await?;
+        let Some(lease) = self.lease_of(arc, lot, owner, TimeDelta::zero()).await? else { return Ok(false) };
+        self.finish(&lease, state, cause, transient, now).await?;
         Ok(true)
+    }
+
+    /// The lease of the running attempt of `owner`, for who goes on in its name; `None` where that is over, or another
+    /// attempt has come after it.
+    pub async fn lease_of(&self, arc: &ArcId, lot: Lot, owner: &str, length: TimeDelta) -> Result<Option<Lease>, ManifestsError> {
+        let last = self.last_attempt(arc, lot).await?;
+        let own = last.filter(|last| last.state == ArcState::Running && last.record.owner == owner);
+        Ok(own.map(|last| Lease { arc: arc.clone(), lot, attempt: last.number, record: last.record, length }))
     }
 
     /// Ends the attempt in `state` at `now`, with the cause where it is not complete. Its `running.arc` stays: it is what

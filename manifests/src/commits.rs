@@ -35,7 +35,7 @@ impl Stores {
         }
     }
 
-    /// Writes the state copy of a commit, removes copies of other states, publishes the event. Safe to repeat. Where a
+    /// Writes the state copy of a commit, removes all other copies, publishes the event. Safe to repeat. Where a
     /// later generation is there, or comes meanwhile, that one is announced: the copy says what the last commit says.
     pub async fn announce(&self, manifest: &Manifest, bus: &dyn Bus) -> Result<(), ManifestsError> {
         let (dataset, lot) = (manifest.dataset.id(), manifest.lot_id);
@@ -50,7 +50,8 @@ impl Stores {
             self.copy_state(latest, &listed).await?;
             listed = self.manifest.list(&paths::lot_dir(&dataset, lot)).await?;
             let is_newer = |path| generation_of(path).is_some_and(|generation| generation > latest.generation);
-            if !listed.iter().any(|path| is_newer(path) || is_other_state(path, latest.state)) {
+            let copy = paths::state_copy(&dataset, lot, latest.state);
+            if !listed.iter().any(|path| is_newer(path) || is_other_copy(path, &copy)) {
                 break;
             }
         }
@@ -63,7 +64,7 @@ impl Stores {
         let copy = paths::state_copy(&manifest.dataset.id(), manifest.lot_id, manifest.state);
         self.manifest.put(&copy, to_json(&manifest.state_copy())?).await?;
         for path in listed {
-            if is_other_state(path, manifest.state) {
+            if is_other_copy(path, &copy) {
                 self.manifest.delete(path.as_ref()).await?;
             }
         }
@@ -120,8 +121,9 @@ fn generation_of(path: &object_store::path::Path) -> Option<u32> {
     }
 }
 
-fn is_other_state(path: &object_store::path::Path, state: State) -> bool {
-    matches!(paths::parse_manifest_path(path), Some(ManifestPath::StateCopy(_, _, found)) if found != state)
+/// Whether the path is a state copy other than `copy`: of another state, or where another tool keeps its attempts apart.
+fn is_other_copy(path: &object_store::path::Path, copy: &str) -> bool {
+    path.as_ref() != copy && matches!(paths::parse_manifest_path(path), Some(ManifestPath::StateCopy(..)))
 }
 
 fn entries(listed: Vec<object_store::path::Path>) -> BTreeMap<Lot, LotEntry> {

@@ -97,6 +97,28 @@ pub fn project(name: &str, version: &str) -> String {
     format!("projects/name={name}/version={version}/project.json")
 }
 
+/// Folder of all projects in the metadata store.
+pub const PROJECTS_DIR: &str = "projects";
+
+/// Folder of all datasets, in the manifest store and in the metadata store.
+pub const DATASETS_DIR: &str = "datasets";
+
+/// The project, name and version, in whose folder of the metadata store a path lies.
+pub fn parse_project_dir(path: &Path) -> Option<(String, String)> {
+    name_and_version(path, PROJECTS_DIR)
+}
+
+/// The dataset in whose folder, of the manifest store or the metadata store, a path lies.
+pub fn parse_dataset_dir(path: &Path) -> Option<DatasetId> {
+    name_and_version(path, DATASETS_DIR).map(|(name, version)| DatasetId { name, version })
+}
+
+fn name_and_version(path: &Path, folder: &str) -> Option<(String, String)> {
+    let mut parts = path.as_ref().strip_prefix(folder)?.strip_prefix('/')?.split('/');
+    let (name, version) = (parts.next()?.strip_prefix("name=")?, parts.next()?.strip_prefix("version=")?);
+    (!name.is_empty() && !version.is_empty()).then(|| (name.to_owned(), version.to_owned()))
+}
+
 /// A dataset's one owner, in the metadata store.
 pub fn dataset_owner(dataset: &DatasetId) -> String {
     format!("{}/dataset.json", dataset_dir(dataset))
@@ -211,6 +233,16 @@ mod tests {
             let read = parse_manifest_path(&Path::from(path));
             assert!(matches!(read, Some(ManifestPath::StateCopy(_, _, State::Partial))), "{path}");
         }
+    }
+
+    #[test]
+    fn folders_of_projects_and_datasets() {
+        let project = |path: &str| parse_project_dir(&Path::from(path));
+        assert_eq!(project("projects/name=p/version=2/project.json"), Some(("p".into(), "2".into())));
+        assert_eq!(project("projects/name=p/version=2"), Some(("p".into(), "2".into())));
+        assert_eq!((project("projects/name=p"), project("projects/p/2"), project("datasets/name=p/version=2")), (None, None, None));
+        let dataset = parse_dataset_dir(&Path::from("datasets/name=a/version=1/lot=x/anything")).unwrap();
+        assert_eq!(dataset.to_string(), "a/1");
     }
 
     proptest! {

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
@@ -190,9 +191,17 @@ impl Root {
 
     /// Reads a document; `None` where there is none.
     pub async fn get(&self, relative: &str) -> Result<Option<Bytes>, ManifestsError> {
+        Ok(self.get_dated(relative).await?.map(|found| found.0))
+    }
+
+    /// The same with the time at which it was written, by the store's clock.
+    pub async fn get_dated(&self, relative: &str) -> Result<Option<(Bytes, DateTime<Utc>)>, ManifestsError> {
         let fail = |error| ManifestsError::store("read", self.uri(relative), error);
         match self.store.get(&self.path(relative)).await {
-            Ok(found) => found.bytes().await.map(Some).map_err(fail),
+            Ok(found) => {
+                let written = found.meta.last_modified;
+                found.bytes().await.map(|body| Some((body, written))).map_err(fail)
+            }
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(fail(error)),
         }

@@ -2,21 +2,29 @@
 //! at work already.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use aws_sdk_batch::Client;
-use aws_sdk_batch::types::{ContainerOverrides, JobStatus, KeyValuePair, KeyValuesPair, ResourceRequirement, ResourceType};
+use aws_sdk_batch::types::{
+    ContainerDetail, ContainerOverrides, JobDetail, JobStatus, KeyValuePair, KeyValuesPair, ResourceRequirement, ResourceType,
+};
 use chrono::{DateTime, TimeDelta, Utc};
 use manifests::{Aws, Dataset, RunPlan};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
+use super::job_state::JobState;
 use super::{DeployedArc, service};
 use crate::error::BoundaryError;
 
 /// The longest name of a job.
 const JOB_NAME_MAX: usize = 128;
+/// Bytes of a hash of the source commits in the name of a job.
+const MARK_BYTES: usize = 4;
+/// Jobs that one call describes.
+const JOBS_PER_CALL: usize = 100;
 /// How long a submission is remembered, in minutes: listings may not know it at once.
 const REMEMBERED_MINUTES: i64 = 5;
 
@@ -84,6 +92,8 @@ pub trait JobQueue: Send + Sync {
     async fn is_active(&self, name: &str) -> Result<bool, BoundaryError>;
     /// Takes a job, also one of a name that it has; gives its id.
     async fn submit(&self, job: &Job) -> Result<String, BoundaryError>;
+    /// How jobs stand, by their ids, as the details of their events tell it; without those that the queue has forgotten.
+    async fn describe(&self, ids: &[String]) -> Result<Vec<Value>, BoundaryError>;
 }
 
 /// A job queue of AWS Batch.
@@ -129,6 +139,30 @@ impl JobQueue for BatchQueue {
         let answer = call.send().await.map_err(|error| service("submit job", &job.name, error))?;
         Ok(answer.job_id().unwrap_or_default().to_owned())
     }
+
+    async fn describe(&self, ids: &[String]) -> Result<Vec<Value>, BoundaryError> {
+        let mut details = Vec::new();
+        for ids in ids.chunks(JOBS_PER_CALL) {
+            let answer = self.client.describe_jobs().set_jobs(Some(ids.to_vec())).send().await;
+            let answer = answer.map_err(|error| service("describe jobs of", &self.queue, error))?;
+            details.extend(answer.jobs().iter().map(as_in_event));
+        }
+        Ok(details)
+    }
+}
+
+/// A job as the event of its state tells of it.
+fn as_in_event(job: &JobDetail) -> Value {
+    let container = job.container();
+    json!({
+        "jobName": job.job_name(), "jobId": job.job_id(), "status": job.status().map(JobStatus::as_str),
+        "statusReason": job.status_reason(), "parameters": job.parameters(),
+        "createdAt": job.created_at(), "startedAt": job.started_at(), "stoppedAt": job.stopped_at(),
+        "container": {
+            "exitCode": container.and_then(ContainerDetail::exit_code), "reason": container.and_then(ContainerDetail::reason),
+            "logStreamName": container.and_then(ContainerDetail::log_stream_name),
+        },
+    })
 }
 
 /// A job queue and what was submitted to it a short while ago.
@@ -144,12 +178,13 @@ impl BatchJobs {
 
     /// The name of the job of an arc on a lot: the same for the same source commits, so that a second submission is seen.
     pub(super) fn name(arc: &str, plan: &RunPlan) -> String {
-        let mut hasher = DefaultHasher::new();
+        let mut hash = Sha256::new();
         for source in &plan.sources {
-            (&source.dataset.name, &source.dataset.version, source.lot, source.generation).hash(&mut hasher);
+            hash.update(format!("{}/{}/{}\n", source.dataset, source.lot, source.generation));
         }
+        let mark: String = hash.finalize().iter().take(MARK_BYTES).map(|byte| format!("{byte:02x}")).collect();
         let letter = |letter: char| if letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_') { letter } else { '_' };
-        let tail = format!("-{}-{:08x}", plan.lot, hasher.finish() as u32);
+        let tail = format!("-{}-{mark}", plan.lot);
         let head: String = arc.chars().map(letter).take(JOB_NAME_MAX - tail.len()).collect();
         // A name begins with a letter or a digit.
         let head = if head.starts_with(|letter: char| letter.is_ascii_alphanumeric()) { head } else { format!("a{}", &head[1..]) };
@@ -165,6 +200,12 @@ impl BatchJobs {
     /// Forgets a submission, so that the next one of its name is made.
     pub(super) fn forget(&self, name: &str) {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+
+    /// How jobs stand, by their ids; those that Batch has forgotten are left out.
+    pub(super) async fn describe(&self, ids: &[String]) -> Result<Vec<JobState>, BoundaryError> {
+        let details = self.queue.describe(ids).await?;
+        Ok(details.into_iter().filter_map(|detail| JobState::read(&json!({"detail": detail}))).collect())
     }
 
     /// Submits, unless a job of the same name is there that is not over.
@@ -213,6 +254,11 @@ mod tests {
             prop_assert!(name.len() <= JOB_NAME_MAX && name.starts_with(|c: char| c.is_ascii_alphanumeric()), "{}", name);
             prop_assert!(name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'), "{}", name);
         }
+    }
+
+    #[test]
+    fn a_name_outlives_the_program_that_made_it() {
+        assert_eq!(BatchJobs::name("convert", &plan(1)), "convert-20230717PT5M250-afc9ef5a");
     }
 
     #[test]

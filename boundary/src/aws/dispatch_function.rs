@@ -1,39 +1,38 @@
 //! The dispatch function: availability events, a sweep by the clock, states of jobs and activities flow in; jobs, arc state
-//! and notices flow out. A sweep finds what lost events left due, so that no event has to be answered twice.
+//! and notices flow out. A sweep finds what lost events left due, so that no event has to be answered twice. What becomes
+//! of jobs is in `follow`.
 
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use manifests::{ArcId, ArcSpec, ArcState, Attempt, Aws, Bus, DatasetId, EVENT_DETAIL_TYPE, EventBridgeBus, Lot, State, Stores, paths};
+use manifests::{ArcSpec, Aws, Bus, DatasetId, EVENT_DETAIL_TYPE, EventBridgeBus, Lot, Stores, paths};
 use serde_json::{Value, json};
 
 use super::batch::{BatchJobs, Submission, Submitted};
-use super::job_state::{JobEnd, JobState};
-use super::notice::Notice;
-use super::{BatchQueue, DeployedArc, Deployment, JobQueue, Metrics, activity};
+use super::{BatchQueue, Deployment, JobQueue, Metrics, activity};
 use crate::dispatch::{Dispatched, Dispatcher, DueRun, Worker};
+use crate::due::Why;
 use crate::error::BoundaryError;
+use crate::foreign::ForeignRun;
 
 /// The lease of an attempt that begins and ends here, in seconds: of an empty lot that is published, or of a job that never
 /// came to one. Whoever dies between holds a lot up no longer than that.
-const LEASE_SECONDS: i64 = 120;
-/// The lease of a job whose image knows nothing of attempts, in seconds.
-const FOREIGN_LEASE_SECONDS: i64 = 24 * 3_600;
+pub(super) const LEASE_SECONDS: i64 = 120;
 /// Jobs submitted by one call; what is left, the next sweep finds.
 const JOBS_PER_CALL_MAX: usize = 500;
 
 /// The dispatch function of a project.
 pub struct DispatchFunction {
     /// None where there is no AWS to call: then there are no activities and no notices.
-    aws: Option<Aws>,
-    deployment: Deployment,
-    specs: Vec<ArcSpec>,
-    stores: Stores,
-    bus: Arc<dyn Bus>,
+    pub(super) aws: Option<Aws>,
+    pub(super) deployment: Deployment,
+    pub(super) specs: Vec<ArcSpec>,
+    pub(super) stores: Stores,
+    pub(super) bus: Arc<dyn Bus>,
     /// None where the project has no arcs.
-    jobs: Option<BatchJobs>,
-    topic: Option<String>,
-    say: fn(&str),
+    pub(super) jobs: Option<BatchJobs>,
+    pub(super) topic: Option<String>,
+    pub(super) say: fn(&str),
 }
 
 impl DispatchFunction {
@@ -63,19 +62,50 @@ impl DispatchFunction {
         if let Some(name) = text("/activity") {
             return self.run_activity(name, now).await;
         }
+        if let (Some(arc), Some(lot)) = (text("/retry/arc"), text("/retry/lot")) {
+            return self.retry(arc, lot.parse()?, now).await;
+        }
         match text("/detail-type") {
             Some("Batch Job State Change") => self.follow_job(event, now).await,
             Some(EVENT_DETAIL_TYPE) => match hint(event) {
                 Some(hint) => self.dispatch(Some(hint), now).await,
                 None => Ok(json!({"ignored": "an event without a lot"})),
             },
-            _ => self.dispatch(None, now).await,
+            _ => self.sweep(now).await,
         }
     }
 
     fn worker(&self) -> Worker {
         let owner = format!("dispatch/{}/{}", self.deployment.project, self.deployment.version);
         Worker { owner, lease: TimeDelta::seconds(LEASE_SECONDS), is_dead: Arc::new(|_| false) }
+    }
+
+    /// Submits the job of a lot however it stands: what a person asks for whose image runs nowhere but in jobs.
+    async fn retry(&self, name: &str, lot: Lot, now: DateTime<Utc>) -> Result<Value, BoundaryError> {
+        let mut dispatcher = Dispatcher::new(self.stores.clone(), self.bus.clone()).await?;
+        let plan = match self.specs.iter().position(|spec| spec.id.arc == name) {
+            Some(arc) => dispatcher.plan(&self.specs[arc], lot).await?.map(|plan| DueRun { arc, plan, why: Why::Retry }),
+            None => None,
+        };
+        let run = plan.ok_or_else(|| BoundaryError::Service {
+            action: "retry",
+            name: name.to_owned(),
+            reason: format!("there is no such arc here, or its sources have no lot for {lot}"),
+            transient: false,
+        })?;
+        let job = match self.submit(&run, now).await? {
+            Submitted::Job(job) => Some(job),
+            Submitted::Already => None,
+        };
+        Ok(json!({"arc": name, "lot": lot.to_string(), "submitted": job}))
+    }
+
+    /// Finds what lost events left undone: jobs that are over, then lots that are due.
+    async fn sweep(&self, now: DateTime<Utc>) -> Result<Value, BoundaryError> {
+        let over = self.follow_attempts(now).await?;
+        let mut done = self.dispatch(None, now).await?;
+        done["ended"] = over.into();
+        Ok(done)
     }
 
     async fn dispatch(&self, hint: Option<(DatasetId, Lot)>, now: DateTime<Utc>) -> Result<Value, BoundaryError> {
@@ -112,7 +142,14 @@ impl DispatchFunction {
             }
         }
         let Some(jobs) = &self.jobs else { return Ok(Submitted::Already) };
-        jobs.submit(&Submission { arc, plan: &run.plan, source, bytes }, now).await
+        let submitted = jobs.submit(&Submission { arc, plan: &run.plan, source, bytes }, now).await?;
+        // Its image takes no attempt, so the job has one from the start: without, nobody would know of it but by events.
+        if let Submitted::Job(job) = &submitted
+            && arc.is_foreign
+        {
+            ForeignRun { arc: spec, lot: run.plan.lot, owner: &owner(job), submitted: None }.begin(&self.stores, now).await?;
+        }
+        Ok(submitted)
     }
 
     async fn run_activity(&self, name: &str, now: DateTime<Utc>) -> Result<Value, BoundaryError> {
@@ -125,126 +162,6 @@ impl DispatchFunction {
         })?;
         let lot = activity::export(aws, export, now).await?;
         Ok(json!({"activity": name, "lot": lot.to_string()}))
-    }
-
-    /// Brings what Batch says of a job into the arc's state; tells a person where it failed.
-    async fn follow_job(&self, event: &Value, now: DateTime<Utc>) -> Result<Value, BoundaryError> {
-        let Some(state) = JobState::read(event) else { return Ok(json!({"ignored": "a job of somebody else"})) };
-        let Some(arc) = self.deployment.arcs.iter().find(|arc| arc.name == state.arc) else {
-            return Ok(json!({"ignored": "a job of an arc that is not deployed"}));
-        };
-        let id = ArcId { project: self.deployment.project.clone(), version: self.deployment.version.clone(), arc: arc.name.clone() };
-        if let (Some(jobs), Some(_)) = (&self.jobs, &state.end) {
-            jobs.forget(&state.name);
-        }
-        match &state.end {
-            None if arc.is_foreign => self.begin(&id, &state, FOREIGN_LEASE_SECONDS, now).await?,
-            None => {}
-            Some(JobEnd::Succeeded) if arc.is_foreign => return self.end_foreign(arc, &id, &state, now).await,
-            Some(JobEnd::Succeeded) => {}
-            Some(JobEnd::Failed { cause, is_transient }) => {
-                return self.fail(arc, &id, &state, cause, *is_transient, now).await;
-            }
-        }
-        Ok(json!({"arc": arc.name, "lot": state.lot.to_string()}))
-    }
-
-    /// Takes an attempt for a job that does not take one itself.
-    async fn begin(&self, id: &ArcId, state: &JobState, lease_seconds: i64, now: DateTime<Utc>) -> Result<(), BoundaryError> {
-        let owner = owner(&state.job);
-        let last = self.stores.last_attempt(id, state.lot).await?;
-        if last.is_some_and(|last| last.record.owner == owner) {
-            return Ok(());
-        }
-        match self.stores.acquire(id, state.lot, &owner, now, TimeDelta::seconds(lease_seconds), |_| false).await {
-            Ok(_) | Err(manifests::ManifestsError::Leased { .. }) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Ends it, as Clusterless does: by the manifests that the image has written.
-    async fn end_foreign(&self, arc: &DeployedArc, id: &ArcId, state: &JobState, now: DateTime<Utc>) -> Result<Value, BoundaryError> {
-        self.begin(id, state, FOREIGN_LEASE_SECONDS, now).await?;
-        let mut states = Vec::new();
-        for sink in &arc.sinks {
-            if let Some(manifest) = self.stores.latest(&sink.dataset, state.lot).await? {
-                states.push(manifest.state);
-                self.stores.announce(&manifest, self.bus.as_ref()).await?;
-            }
-        }
-        if states.is_empty() {
-            let cause = "the job succeeded and wrote no manifest".to_owned();
-            return self.fail(arc, id, state, &cause, false, now).await;
-        }
-        let end = if states.contains(&State::Partial) { ArcState::Partial } else { ArcState::Complete };
-        self.stores.end_attempt(id, state.lot, &owner(&state.job), end, None, false, now).await?;
-        Ok(json!({"arc": arc.name, "lot": state.lot.to_string(), "state": end.as_str()}))
-    }
-
-    async fn fail(
-        &self,
-        arc: &DeployedArc,
-        id: &ArcId,
-        state: &JobState,
-        cause: &str,
-        is_transient: bool,
-        now: DateTime<Utc>,
-    ) -> Result<Value, BoundaryError> {
-        // What the worker itself wrote down says more than Batch knows.
-        let last = self.stores.last_attempt(id, state.lot).await?;
-        let (mut cause, mut is_transient) = (cause.to_owned(), is_transient);
-        let is_own = |last: &Attempt| last.record.owner.starts_with(&owner(&state.job));
-        // Others have ended an attempt since the job was made: what Batch says comes late, or again.
-        let is_late = |last: &Attempt| last.state != ArcState::Running && state.created.is_some_and(|made| last.record.until >= made);
-        match last {
-            // It is committed: the exit code says that something was rejected past its limit, or is partial.
-            Some(last) if matches!(last.state, ArcState::Complete | ArcState::Partial) && (is_own(&last) || is_late(&last)) => {
-                return Ok(json!({"arc": arc.name, "lot": state.lot.to_string(), "state": last.state.as_str()}));
-            }
-            Some(last) if last.state == ArcState::Missing && is_own(&last) => {
-                (cause, is_transient) = (last.record.cause.unwrap_or(cause), last.record.transient);
-            }
-            Some(last) if last.state == ArcState::Running && is_own(&last) => {
-                self.stores
-                    .end_attempt(id, state.lot, &last.record.owner, ArcState::Missing, Some(cause.clone()), is_transient, now)
-                    .await?;
-            }
-            Some(last) if last.is_leased(now) || is_late(&last) => {}
-            // It never came to an attempt: one is made, so that listings show the failure and retries are counted.
-            _ => {
-                self.begin(id, state, LEASE_SECONDS, now).await?;
-                self.stores
-                    .end_attempt(id, state.lot, &owner(&state.job), ArcState::Missing, Some(cause.clone()), is_transient, now)
-                    .await?;
-            }
-        }
-        self.tell(arc, state, &cause, is_transient, now).await?;
-        Ok(json!({"arc": arc.name, "lot": state.lot.to_string(), "state": "missing", "cause": cause}))
-    }
-
-    async fn tell(
-        &self,
-        arc: &DeployedArc,
-        state: &JobState,
-        cause: &str,
-        is_transient: bool,
-        now: DateTime<Utc>,
-    ) -> Result<(), BoundaryError> {
-        let line = Metrics::new(now, vec![("Project", self.deployment.project.clone())]).with("FailedRuns", "Count", 1.0);
-        (self.say)(&line.property("Arc", arc.name.as_str()).property("Lot", state.lot.to_string()).line());
-        let (Some(aws), Some(topic)) = (&self.aws, &self.topic) else { return Ok(()) };
-        let notice = Notice {
-            project: &self.deployment.project,
-            version: &self.deployment.version,
-            region: &self.deployment.region,
-            arc: &arc.name,
-            lot: state.lot,
-            cause,
-            log_group: &arc.log_group,
-            log_stream: state.log_stream.as_deref(),
-            is_transient,
-        };
-        notice.publish(aws, topic).await
     }
 }
 
@@ -262,8 +179,9 @@ fn hint(event: &Value) -> Option<(DatasetId, Lot)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aws::StoreUris;
-    use manifests::{ArcSink, Dataset, LotUnit, MemoryBus};
+    use crate::aws::job_state::JobState;
+    use crate::aws::{DeployedArc, StoreUris};
+    use manifests::{ArcId, ArcSink, ArcState, Dataset, LotUnit, MemoryBus};
 
     fn function(stores: &Stores) -> DispatchFunction {
         let dataset = Dataset { name: "parquet".into(), version: "1".into(), path_uri: "memory:///parquet/".into() };

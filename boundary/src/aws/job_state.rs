@@ -5,7 +5,7 @@ use manifests::Lot;
 use serde_json::Value;
 
 /// Where a job of an arc stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct JobState {
     /// The arc's name.
     pub arc: String,
@@ -21,6 +21,8 @@ pub(super) struct JobState {
     pub end: Option<JobEnd>,
     /// The log stream of its last attempt.
     pub log_stream: Option<String>,
+    /// Seconds that its last attempt took, where it is over.
+    pub seconds: f64,
 }
 
 /// How a job ended.
@@ -47,6 +49,7 @@ impl JobState {
     pub(super) fn read(event: &Value) -> Option<JobState> {
         let detail = event.get("detail")?;
         let text = |pointer: &str| detail.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+        let number = |pointer: &str| detail.pointer(pointer).and_then(Value::as_i64);
         let log_stream = text("/container/logStreamName")
             .or_else(|| detail.get("attempts")?.as_array()?.last()?.pointer("/container/logStreamName")?.as_str().map(str::to_owned));
         let end = match text("/status")?.as_str() {
@@ -62,6 +65,7 @@ impl JobState {
             created: detail.get("createdAt").and_then(Value::as_i64).and_then(DateTime::from_timestamp_millis),
             end,
             log_stream,
+            seconds: number("/stoppedAt").zip(number("/startedAt")).map_or(0.0, |(stopped, started)| (stopped - started) as f64 / 1_000.0),
         })
     }
 }

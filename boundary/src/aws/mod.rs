@@ -6,6 +6,7 @@ mod batch;
 mod boundary_function;
 mod deployment;
 mod dispatch_function;
+mod follow;
 mod job_state;
 mod metrics;
 mod notice;

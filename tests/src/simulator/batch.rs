@@ -154,6 +154,11 @@ impl JobQueue for SimBatch {
             }
         }
     }
+
+    /// Nobody asks: no arc here runs a user's image.
+    async fn describe(&self, _ids: &[String]) -> Result<Vec<Value>, BoundaryError> {
+        Err(refusal("describe jobs of"))
+    }
 }
 
 /// The dispatch function over a schedule's stores.

@@ -5,6 +5,7 @@ mod audit;
 mod cloud;
 mod command;
 mod committed;
+mod deployed;
 mod engine;
 mod known;
 mod output;

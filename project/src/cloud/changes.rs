@@ -24,6 +24,8 @@ pub struct Change {
 pub enum ChangeKind {
     /// It is made.
     Add,
+    /// It is there already, and belongs to the stack from now on.
+    TakeOver,
     /// It is changed in place.
     Change,
     /// It may be made anew.
@@ -39,6 +41,7 @@ impl ChangeKind {
     pub fn word(self) -> &'static str {
         match self {
             ChangeKind::Add => "add",
+            ChangeKind::TakeOver => "take over",
             ChangeKind::Change => "change",
             ChangeKind::MayReplace => "change or replace",
             ChangeKind::Replace => "replace",
@@ -61,7 +64,8 @@ impl Change {
     /// What CloudFormation says of a resource.
     pub fn of_change_set(change: &ResourceChange) -> Change {
         let kind = match (change.action(), change.replacement()) {
-            (Some(ChangeAction::Add | ChangeAction::Import), _) => ChangeKind::Add,
+            (Some(ChangeAction::Add), _) => ChangeKind::Add,
+            (Some(ChangeAction::Import), _) => ChangeKind::TakeOver,
             (Some(ChangeAction::Remove), _) => ChangeKind::Remove,
             (_, Some(Replacement::True)) => ChangeKind::Replace,
             (_, Some(Replacement::Conditional)) => ChangeKind::MayReplace,

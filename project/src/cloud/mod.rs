@@ -1,8 +1,11 @@
 //! An account of AWS that is deployed to: names and templates flow in, what CloudFormation makes of them flows out. What is
 //! to be there is not decided here.
 
+mod buckets;
 mod changes;
+mod concurrency;
 mod documents;
+mod placements;
 mod stacks;
 
 use aws_sdk_cloudformation::error::ProvideErrorMetadata;
@@ -10,8 +13,11 @@ use manifests::{Aws, AwsSettings, ObjectStores, Root, Stores};
 use project::synth::Names;
 
 use crate::command::Trouble;
-pub use changes::Change;
+pub use buckets::{Declared, mark_taken, with_new_policy};
+pub use changes::{Change, ChangeKind};
+pub use concurrency::reserved;
 pub use documents::{Code, Documents};
+pub use placements::{FoundPlacement, placements};
 pub use stacks::INLINE_BYTES_MAX;
 
 /// How an account is reached.
@@ -38,14 +44,19 @@ pub struct Cloud {
 impl Cloud {
     /// Reads the AWS configuration, and asks whether its credentials are of the placement's account.
     pub async fn open(names: Names, args: &CloudArgs) -> anyhow::Result<Cloud> {
-        let aws = load(&names.region, args).await;
+        let aws = load(Some(&names.region), args).await;
         let account = account(&aws).await?;
         if account != names.account {
             let message = format!("the credentials are of account {account}, the placement is in {}", names.account);
             return Err(Trouble::usage(message).next("--profile with a profile of that account, or `placement.account`").into());
         }
+        Ok(Cloud::of(aws, names))
+    }
+
+    /// The same without asking whose credentials they are: who reads another account's placement may.
+    pub fn of(aws: Aws, names: Names) -> Cloud {
         let stacks = aws_sdk_cloudformation::Client::new(aws.config());
-        Ok(Cloud { aws, names, stacks })
+        Cloud { aws, names, stacks }
     }
 
     /// The stores of the placement.
@@ -78,9 +89,9 @@ pub fn s3_client(aws: &Aws) -> aws_sdk_s3::Client {
     aws_sdk_s3::Client::from_conf(config.build())
 }
 
-/// The configuration for a region.
-pub async fn load(region: &str, args: &CloudArgs) -> Aws {
-    let (region, profile, endpoint_url) = (Some(region.to_owned()), args.profile.clone(), args.endpoint_url.clone());
+/// The configuration for a region; for that of the AWS configuration where none is given.
+pub async fn load(region: Option<&str>, args: &CloudArgs) -> Aws {
+    let (region, profile, endpoint_url) = (region.map(str::to_owned), args.profile.clone(), args.endpoint_url.clone());
     Aws::load(&AwsSettings { region, profile, endpoint_url, ..boundary::aws::settings() }).await
 }
 

@@ -63,11 +63,16 @@ impl Cloud {
         Ok((status != "DELETE_COMPLETE").then_some(StackState { status, outputs }))
     }
 
-    /// The template that a stack was deployed with; `None` where there is none.
+    /// The template that a stack was deployed with; `None` where there is none, or the stack holds nothing.
     pub async fn template(&self, name: &str) -> Result<Option<Value>, Trouble> {
-        if self.stack(name).await?.is_none_or(|state| state.status == "REVIEW_IN_PROGRESS") {
+        if self.stack(name).await?.is_none_or(|state| is_hollow(&state.status) || state.status == "REVIEW_IN_PROGRESS") {
             return Ok(None);
         }
+        self.last_template(name).await
+    }
+
+    /// The template that a stack was last deployed with, whatever came of it; `None` where there is no stack.
+    pub async fn last_template(&self, name: &str) -> Result<Option<Value>, Trouble> {
         match self.stacks.get_template().stack_name(name).send().await {
             Ok(answer) => Ok(serde_json::from_str(answer.template_body().unwrap_or("{}")).ok()),
             Err(error) if is_missing(&error) => Ok(None),
@@ -76,12 +81,13 @@ impl Cloud {
     }
 
     /// Makes a change set; `None` where the template changes nothing. A template larger than [`INLINE_BYTES_MAX`] has to lie
-    /// at `template_url`.
+    /// at `template_url`. With `takes_over`, what is there already under the template's names is imported.
     pub async fn plan(
         &self,
         stack: &str,
         template: &str,
         template_url: Option<&str>,
+        takes_over: bool,
         now: DateTime<Utc>,
     ) -> anyhow::Result<Option<Planned>> {
         let state = self.stack(stack).await?;
@@ -93,7 +99,7 @@ impl Cloud {
         let change_set = format!("arc-{}", now.format("%Y%m%d%H%M%S%3f"));
         let kind = if is_new { ChangeSetType::Create } else { ChangeSetType::Update };
         let call = self.stacks.create_change_set().stack_name(stack).change_set_name(&change_set).change_set_type(kind);
-        let call = call.capabilities(Capability::CapabilityNamedIam);
+        let call = call.capabilities(Capability::CapabilityNamedIam).set_import_existing_resources(takes_over.then_some(true));
         let call = match template_url {
             Some(url) => call.template_url(url),
             None => call.template_body(template),

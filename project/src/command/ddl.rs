@@ -6,6 +6,7 @@ use std::io::Write;
 use arcs::partition::Partition;
 use arcs::shape::{Shape, Shaping};
 use arcs::write::Codec;
+use manifests::Stores;
 use project::athena::{self, COMMENT_CHARACTERS_MAX, FIRST_DAY, athena_type, named, properties, table_name};
 use project::columns::{self, Known};
 use project::{Owner, Produced, Project};
@@ -96,18 +97,28 @@ async fn of_dataset(args: &Args) -> anyhow::Result<Table> {
     let file = args.project.clone().ok_or_else(|| Trouble::usage("--dataset needs the project file").next("-p FILE"))?;
     let project = ProjectArgs { project: file, ext_str: args.ext_str.clone() }.load()?;
     let produced = find_dataset(&project, args.dataset.as_deref().unwrap_or_default())?;
-    let arc = producer(&project, &produced)?.to_owned();
+    let table = table_of(&project, &engine::open_stores(&project).await?, &produced).await?;
+    Ok(Table { name: table_name(args.table.as_deref().unwrap_or(&produced.dataset.name)), first_day: args.first_day.clone(), ..table })
+}
+
+async fn table_of(project: &Project, stores: &Stores, produced: &Produced) -> anyhow::Result<Table> {
+    let arc = producer(project, produced)?.to_owned();
     let codec = project.arc(&arc).map(athena::codec).unwrap_or_default();
-    let known = known::of_dataset(&project, &engine::open_stores(&project).await?, &produced).await?;
+    let known = known::of_dataset(project, stores, produced).await?;
     let unknown = || Trouble::not_found(format!("{} has no file yet that would show its columns", produced.dataset.id()));
     Ok(Table {
-        name: table_name(args.table.as_deref().unwrap_or(&produced.dataset.name)),
+        name: table_name(&produced.dataset.name),
         comment: format!("{} by arc {arc} of {} {}", produced.dataset.id(), project.name, project.version),
         known: known.ok_or_else(|| unknown().next("arc up --once -p FILE, then again"))?,
         codec,
         location: produced.dataset.path_uri.clone(),
-        first_day: args.first_day.clone(),
+        first_day: FIRST_DAY.to_owned(),
     })
+}
+
+/// The statement for a dataset of a project, with everything as it is where nothing is said.
+pub async fn usual_statement(project: &Project, stores: &Stores, produced: &Produced) -> anyhow::Result<String> {
+    Ok(statement(&table_of(project, stores, produced).await?))
 }
 
 /// The name of the arc that writes the dataset; logs as they arrive are no table.

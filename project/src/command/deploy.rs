@@ -7,10 +7,11 @@ use anyhow::Context as _;
 use manifests::Stores;
 use project::synth::{self, ProjectNames, ProjectOptions, Stack};
 use project::{Problem, Project, ProjectError};
+use serde_json::Value;
 
 use super::synth::{summarise, tags};
 use super::{Context, Exit, ProjectArgs, Trouble};
-use crate::cloud::{Change, Cloud, CloudArgs, Code, Documents, INLINE_BYTES_MAX};
+use crate::cloud::{self, Change, Cloud, CloudArgs, Code, Declared, Documents, INLINE_BYTES_MAX, mark_taken, with_new_policy};
 use crate::output::{Cell, escape, print};
 use crate::{engine, known};
 
@@ -52,6 +53,10 @@ pub struct Choice {
     /// The role that Batch works with, an ARN; its service-linked role where not given.
     #[arg(long, value_name = "ARN")]
     pub batch_service_role: Option<String>,
+    /// Reserve no concurrency for the functions, where the account has none to spare. Safe: commits keep two
+    /// invocations apart.
+    #[arg(long)]
+    pub no_reserved_concurrency: bool,
     /// Encrypt with this key, an ARN.
     #[arg(long, value_name = "ARN")]
     pub kms: Option<String>,
@@ -70,6 +75,7 @@ impl Choice {
             image: self.image.clone(),
             kms_key: self.kms.clone(),
             batch_service_role: self.batch_service_role.clone(),
+            no_reserved_concurrency: self.no_reserved_concurrency,
             tags: tags(&self.tags)?,
             ..ProjectOptions::preview(names)
         })
@@ -149,9 +155,21 @@ impl Deploying<'_> {
     async fn preview(&self, stacks: &[Stack]) -> anyhow::Result<()> {
         for stack in stacks {
             let deployed = self.cloud.template(&stack.name).await?.unwrap_or_default();
-            tell_changes(&stack.name, &Change::between(&deployed, &stack.template));
+            let taken = self.taken_over(&deployed, stack).await?;
+            let mut changes = Change::between(&deployed, &stack.template);
+            mark_taken(&mut changes, &taken);
+            tell_changes(&stack.name, &changes);
         }
         Ok(())
+    }
+
+    /// The buckets that an earlier stack left, and that this one takes over; says so.
+    async fn taken_over(&self, deployed: &Value, stack: &Stack) -> anyhow::Result<Vec<Declared>> {
+        let taken = self.cloud.taken_over(deployed, &stack.template).await?;
+        for bucket in &taken {
+            eprintln!("bucket {} is there already: stack {} takes it over, with everything in it", bucket.name, stack.name);
+        }
+        Ok(taken)
     }
 
     /// One stack; false where somebody said no.
@@ -161,15 +179,22 @@ impl Deploying<'_> {
             Some(documents) => Some(documents.template_url(&self.cloud.stores()?.artifact, stack, &text, &self.cloud.names).await?),
             None => None,
         };
-        let Some(planned) = self.cloud.plan(&stack.name, &text, url.as_deref(), chrono::Utc::now()).await? else {
+        let deployed = self.cloud.template(&stack.name).await?.unwrap_or_default();
+        let taken = self.taken_over(&deployed, stack).await?;
+        let planned = self.cloud.plan(&stack.name, &text, url.as_deref(), !taken.is_empty(), chrono::Utc::now()).await?;
+        let Some(mut planned) = planned else {
             eprintln!("stack {} is up to date", stack.name);
             return Ok(true);
         };
+        mark_taken(&mut planned.changes, &taken);
         tell_changes(&stack.name, &planned.changes);
         let may = self.consent.ask(&format!("Make these changes to stack {}?", stack.name));
         if !matches!(may, Ok(true)) {
             self.cloud.discard(&planned).await?;
             return may;
+        }
+        for bucket in with_new_policy(&stack.template, &planned.changes, &taken) {
+            self.cloud.delete_policy(bucket).await?;
         }
         let quiet = self.context.quiet;
         let tell = |line: &str| {
@@ -224,6 +249,21 @@ pub async fn stacks(project: &Project, options: &ProjectOptions, args: &ProjectA
     Ok(stacks)
 }
 
+/// Finds before anything is changed that the account has no room for what the functions reserve.
+async fn check_concurrency(cloud: &Cloud, stacks: &[Stack], is_dry: bool) -> anyhow::Result<()> {
+    let mut more = 0;
+    for stack in stacks {
+        let deployed = cloud.template(&stack.name).await?.unwrap_or_default();
+        more += cloud::reserved(&stack.template) - cloud::reserved(&deployed);
+    }
+    match cloud.lacks_concurrency(more).await {
+        Some(trouble) if is_dry => eprintln!("note: {trouble}\n  try: {}", trouble.next.as_deref().unwrap_or_default()),
+        Some(trouble) => return Err(trouble.into()),
+        None => {}
+    }
+    Ok(())
+}
+
 /// Deploys.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let (project, names) = load(&args.project)?;
@@ -240,6 +280,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let options = with_tables(&project, args.choice.options(&names)?, &stores).await?;
     let documents = Documents::new(&project, &names, code, options)?;
     let stacks = stacks(&project, &documents.options, &args.project, &cloud).await?;
+    check_concurrency(&cloud, &stacks, args.consent.dry_run).await?;
     let notes = synth::notes(&project, &documents.options);
     let deploying = Deploying { cloud: &cloud, consent: &args.consent, context, documents: Some(&documents), notes: &notes };
     let exit = deploying.run(&stacks).await?;

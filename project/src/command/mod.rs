@@ -1,10 +1,12 @@
 //! The subcommands, a file each with its `Args` and `run`, and what they share: the arguments every one of them takes,
 //! the exit codes, the project they load.
 
+pub mod arcs;
 pub mod audit;
 pub mod backfill;
 pub mod bootstrap;
 pub mod completions;
+pub mod datasets;
 pub mod ddl;
 pub mod demo;
 mod demo_files;
@@ -16,6 +18,8 @@ pub mod explain;
 pub mod formats;
 pub mod lots;
 mod placement;
+pub mod placements;
+pub mod projects;
 pub mod query;
 pub mod replay;
 pub mod reprocess;
@@ -23,6 +27,7 @@ pub mod retry;
 pub mod run;
 mod run_files;
 pub mod status;
+mod subscribe;
 pub mod synth;
 pub mod up;
 pub mod verify;
@@ -81,6 +86,14 @@ pub enum Command {
     Lots(lots::Args),
     /// How each arc stands: lots done, due, waiting and failed, and why
     Status(status::Args),
+    /// The placements of an account, or of a folder
+    Placements(placements::Args),
+    /// The projects of a placement, without a project file
+    Projects(projects::Args),
+    /// The datasets of a placement, and what it takes to subscribe to one
+    Datasets(datasets::Args),
+    /// The arcs of a placement, and how their latest runs stand
+    Arcs(arcs::Args),
     /// Check a project file: every problem at once, or the pipeline it describes
     Verify(verify::Args),
     /// The CloudFormation templates of a project on AWS, or of the bootstrap of its placement
@@ -120,6 +133,10 @@ impl Command {
             Command::Query(args) => query::run(args, context).await,
             Command::Lots(args) => lots::run(args, context).await,
             Command::Status(args) => status::run(args, context).await,
+            Command::Placements(args) => placements::run(args, context).await,
+            Command::Projects(args) => projects::run(args, context).await,
+            Command::Datasets(args) => datasets::run(args, context).await,
+            Command::Arcs(args) => arcs::run(args, context).await,
             Command::Verify(args) => verify::run(args, context).await,
             Command::Synth(args) => synth::run(args, context).await,
             Command::Formats(args) => formats::run(args, context).await,
@@ -254,6 +271,16 @@ impl ProjectArgs {
         };
         Ok(project::load(&origin, &variables, &current))
     }
+}
+
+/// A time as listings have it.
+fn told_time(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// The same for tables, shorter.
+fn short_time(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%d %H:%MZ").to_string()
 }
 
 /// The text of a small object of S3.

@@ -1,9 +1,13 @@
-//! `arc retry`: another attempt at every run that failed, and a new generation of every run that is partial.
+//! `arc retry`: another attempt at every run that failed, and a new generation of every run that is partial. What runs here
+//! runs in this process; a user's image on AWS runs in jobs alone, so there the dispatch function is asked for one.
 
+use aws_sdk_lambda::primitives::Blob;
 use manifests::{ArcSpec, ArcState, Lot, RunPlan};
+use project::synth::{self, ProjectNames};
 
 use super::run::find_arc;
-use super::{Context, Exit, ProjectArgs, replay};
+use super::{Context, Exit, ProjectArgs, Trouble, replay};
+use crate::cloud::said;
 use crate::engine::{self, Engine, Planner, Progress};
 
 /// Arguments of `arc retry`.
@@ -25,17 +29,45 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     };
     let engine = Engine::open(project).await?;
     let progress = Progress::new(context.progress);
-    let mut ran = Vec::new();
+    let (mut ran, mut submitted) = (Vec::new(), 0);
     for arc in &arcs {
         for plan in to_retry(&engine, arc, context).await? {
+            if let Some(function) = remote(&engine, arc) {
+                submit(&engine, arc, &plan, &function).await?;
+                submitted += 1;
+                continue;
+            }
             ran.push(engine::run(&engine, arc, &plan, &progress).await);
             replay::tell(ran.last(), context);
         }
     }
-    if ran.is_empty() && !context.quiet {
+    if ran.is_empty() && submitted == 0 && !context.quiet {
         eprintln!("nothing has failed and nothing is partial");
     }
     replay::finish(&ran, context)
+}
+
+/// The function to ask where an arc's image runs nowhere but in jobs.
+fn remote(engine: &Engine, arc: &ArcSpec) -> Option<String> {
+    let names = ProjectNames::of(&engine.project).filter(|_| synth::is_user_image(arc));
+    names.map(|names| names.dispatch_function())
+}
+
+/// Has the job of a lot submitted.
+async fn submit(engine: &Engine, arc: &ArcSpec, plan: &RunPlan, function: &str) -> anyhow::Result<()> {
+    let Some(aws) = &engine.aws else { return Ok(()) };
+    let event = serde_json::json!({"retry": {"arc": arc.id.arc, "lot": plan.lot.to_string()}});
+    let call = aws_sdk_lambda::Client::new(aws.config()).invoke().function_name(function).payload(Blob::new(event.to_string()));
+    let answer = call.send().await.map_err(|error| said(&format!("ask function {function} for a job"), &error))?;
+    match answer.function_error() {
+        Some(_) => Err(Trouble::failed(format!("function {function} submits no job of {} on {}", arc.id.arc, plan.lot))
+            .next("the log of the function")
+            .into()),
+        None => {
+            eprintln!("{} {}: its job is submitted", arc.id.arc, plan.lot);
+            Ok(())
+        }
+    }
 }
 
 /// The plans of an arc's failed and partial lots. A partial lot says the same already, so it is made anew.

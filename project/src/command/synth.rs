@@ -43,6 +43,9 @@ pub struct Args {
     /// The image of built-in workloads, instead of the one in the placement's registry.
     #[arg(long, value_name = "URI")]
     image: Option<String>,
+    /// Reserve no concurrency for the functions.
+    #[arg(long)]
+    no_reserved_concurrency: bool,
     /// Encrypt with this key, an ARN; with --bootstrap also `create`.
     #[arg(long, value_name = "KEY")]
     kms: Option<String>,
@@ -50,7 +53,7 @@ pub struct Args {
     #[arg(long = "tag", value_name = "KEY=VALUE")]
     tags: Vec<String>,
     /// The bootstrap of the placement instead of the project.
-    #[arg(long, conflicts_with_all = ["exclude_all_arcs", "exclude_arc", "only_resource", "image"])]
+    #[arg(long, conflicts_with_all = ["exclude_all_arcs", "exclude_arc", "only_resource", "image", "no_reserved_concurrency"])]
     bootstrap: bool,
     #[command(flatten)]
     network: NetworkArgs,
@@ -159,6 +162,7 @@ fn of_project(
         only_resource: args.only_resource.clone(),
         image: args.image.clone(),
         kms_key: args.kms.clone(),
+        no_reserved_concurrency: args.no_reserved_concurrency,
         tags,
         ..ProjectOptions::preview(names)
     };

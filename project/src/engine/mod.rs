@@ -23,7 +23,7 @@ use project::{Placement, Project};
 use crate::command::Trouble;
 pub use job::Job;
 pub use progress::{Line, Progress};
-pub use register::{check_owners, register};
+pub use register::{DatasetOwner, check_owners, register};
 pub use runs::{Outcome, Planner, Ran, reprocess, run, threads};
 pub use s3_listing::S3Listing;
 pub use stop::Stop;

@@ -10,15 +10,17 @@ use crate::command::Trouble;
 /// `dataset.json`: the one owner of a dataset.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct DatasetOwner {
-    dataset: Dataset,
-    project: String,
+pub struct DatasetOwner {
+    /// The dataset.
+    pub dataset: Dataset,
+    /// The name of the project.
+    pub project: String,
     /// `boundary` or `arc`.
-    kind: String,
+    pub kind: String,
     /// The boundary's or the arc's name.
-    name: String,
+    pub name: String,
     /// The sink's role; null for a boundary.
-    role: Option<String>,
+    pub role: Option<String>,
 }
 
 /// Fails where a dataset of the project belongs to another, or lies elsewhere; writes nothing.

@@ -62,7 +62,7 @@ impl Function {
             "Role": arn_of(&role),
             "MemorySize": self.memory_mb,
             "Timeout": self.seconds,
-            "ReservedConcurrentExecutions": self.concurrency,
+            "ReservedConcurrentExecutions": (!options.no_reserved_concurrency).then_some(self.concurrency),
             "Environment": {"Variables": variables},
             "KmsKeyArn": options.kms_key,
             // Text is handed on as it is written: lines that are metrics stay metrics.

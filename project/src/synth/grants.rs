@@ -263,6 +263,14 @@ fn athena(names: &ProjectNames, arc: &ArcSpec) -> Vec<Value> {
     statements
 }
 
+/// Somebody who reads a dataset by its manifests: them and the data, where that is in a bucket.
+pub(crate) fn reader(names: &Names, dataset: &Dataset) -> Vec<Value> {
+    let manifests = manifest_area(names, &dataset.id());
+    let areas: Vec<Area> = data_area(dataset).into_iter().chain([manifests]).collect();
+    let reading = on_keys(names, &DATA_READ, &areas, "*");
+    reading.into_iter().chain(listing(names, &areas)).collect()
+}
+
 /// What starts a container: its image, its log streams, the values of secret variables.
 pub(crate) fn execution(names: &ProjectNames, repositories: &[String], secrets: &[String], kms_key: Option<&str>) -> Vec<Value> {
     let place = &names.placement;

@@ -11,6 +11,7 @@
 //! | `resources`, `bucket`, `tables` | what the file declares, and tables of what it produces |
 //! | `alarms`, `cost` | what is watched, and what costs money with no traffic |
 //! | `bootstrap`, `network` | what all projects of a placement share |
+//! | `subscription` | what another team needs to build on a dataset |
 
 mod activities;
 mod alarms;
@@ -36,6 +37,7 @@ mod queue;
 mod resources;
 pub(crate) mod runtime;
 mod split;
+mod subscription;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -65,8 +67,9 @@ pub use network::{Network, subnet_blocks};
 pub use notes::notes;
 use part::{Group, Parts};
 pub(crate) use resources::{COMPUTE, DATA_FORMATS};
-pub use runtime::Architecture;
+pub use runtime::{Architecture, is_user_image};
 pub use split::{RESOURCES_MAX, TEMPLATE_BYTES_MAX};
+pub use subscription::{SUBSCRIBER_ACCOUNT, Subscription, sample_detail};
 pub use tables::untold;
 pub(crate) use user_image::{EVENT_PREFIX, parameter_of, user_environment};
 
@@ -119,6 +122,9 @@ pub struct ProjectOptions {
     /// The role that Batch works with, an ARN; where not given its own service-linked role, which AWS makes when it is first
     /// needed. Some doubles of AWS want one.
     pub batch_service_role: Option<String>,
+    /// Reserve no concurrency for functions: a new account may have none to spare. The protocol does without; invocations that
+    /// could have been spared then find a commit made.
+    pub no_reserved_concurrency: bool,
     /// Tags for everything that takes tags.
     pub tags: BTreeMap<String, String>,
     /// Days that logs are kept; 0 is [`LOG_RETENTION_DAYS_DEFAULT`].

@@ -17,6 +17,8 @@ const QUEUE_BYTES_MAX: usize = 80;
 const BATCH_BYTES_MAX: usize = 128;
 /// The longest name of a stack, in bytes.
 const STACK_BYTES_MAX: usize = 128;
+/// The kinds of stores, as their buckets name them.
+pub const STORES: [&str; 4] = ["manifest", "arc-state", "metadata", "artifact"];
 /// The longest name of a topic, an alarm, a database or a repository that is given here, in bytes.
 const LONG_BYTES_MAX: usize = 250;
 
@@ -43,6 +45,19 @@ impl Names {
             }
             Placement::Local { .. } => None,
         }
+    }
+
+    /// The placement and the kind of store that a bucket's name says it is of; `None` for any other bucket.
+    pub fn of_bucket(bucket: &str) -> Option<(Names, &'static str)> {
+        STORES.iter().find_map(|kind| {
+            let infix = format!("clusterless-{kind}-");
+            let (stage, rest) = bucket.split_once(&infix)?;
+            let (account, region) = rest.split_once('-')?;
+            let is_account = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
+            let stage = if stage.is_empty() { "" } else { stage.strip_suffix('-').filter(|stage| !stage.is_empty())? };
+            let names = Names { stage: stage.to_owned(), account: account.to_owned(), region: region.to_owned() };
+            (is_account && !region.is_empty()).then_some((names, *kind))
+        })
     }
 
     fn staged(&self, name: &str) -> String {
@@ -401,6 +416,23 @@ mod tests {
         let bare = all(&names("", "1st"));
         assert!(bare.starts_with("clusterless-manifest-") && bare.contains("\narc-events-us-east-2\n"), "{bare}");
         assert!(bare.contains("\narclake-1st-20261101-00\n"), "a stack's name begins with a letter: {bare}");
+    }
+
+    #[test]
+    fn a_bucket_names_its_placement() {
+        for stage in ["", "test", "a-b"] {
+            let names = Names { stage: stage.into(), account: "123456789012".into(), region: "us-east-2".into() };
+            let read = names.store_buckets().map(|bucket| Names::of_bucket(&bucket).unwrap());
+            assert_eq!(read, STORES.map(|kind| (names.clone(), kind)));
+        }
+        for other in [
+            "logs",
+            "test-clusterless-manifest-1-us-east-2",
+            "xclusterless-manifest-123456789012-us-east-2",
+            "-clusterless-manifest-123456789012-x",
+        ] {
+            assert_eq!(Names::of_bucket(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -168,7 +168,7 @@ pub(crate) fn of_boundary(project: &Project, boundary: &str) -> Runtime {
 }
 
 /// Whether the arc's jobs run an image of the user's.
-pub(crate) fn is_user_image(arc: &ArcSpec) -> bool {
+pub fn is_user_image(arc: &ArcSpec) -> bool {
     arc.kind == "exec"
 }
 

@@ -369,6 +369,20 @@ fn clusterless_in_its_own_words() {
         activities: activity tidy: its role dev-WebLogs-20261101-00-activity-tidy may reach nothing yet"#]].assert_eq(&notes.join("\n"));
 }
 
+/// The change that README shows.
+#[test]
+fn converting_the_logs_of_clusterless_is_a_change_of_one_arc() {
+    let mut document: Value = serde_json::from_str(include_str!("fixtures/clusterless.json")).unwrap();
+    document["arcs"][0]["type"] = "convert".into();
+    document["arcs"][0]["workload"] = json!({"format": "s3-access", "partitions": ["lot"]});
+    let project = judged(document);
+    assert!(project.notes.is_empty(), "{:?}", project.notes);
+    let stacks = synthesised(&project);
+    let command = &stacks[0].template["Resources"]["ArcParse"]["Properties"]["ContainerProperties"]["Command"];
+    assert_eq!(command[2], "parse", "the arc keeps its name, the image is the worker's: {command}");
+    lint(&stacks);
+}
+
 #[test]
 fn the_project_of_clusterless_synthesises_unchanged() {
     let Ok(text) = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/clusterless_project.json")) else {

@@ -59,7 +59,9 @@ def moto(root, folder):
 
 def ministack(root, folder):
     port = free_port()
-    return server([f"{root}/ministack/bin/ministack"], port, folder, {"MINISTACK_HOST": "127.0.0.1", "GATEWAY_PORT": str(port)})
+    script = pathlib.Path(__file__).with_name("ministack_server.py")
+    environment = {"MINISTACK_HOST": "127.0.0.1", "GATEWAY_PORT": str(port)}
+    return server([f"{root}/ministack/bin/python", str(script)], port, folder, environment)
 
 
 def seaweed(root, folder):

@@ -164,6 +164,11 @@ def bootstrap_and_back(world, url):
     s3.put_object(Bucket=sorted(stores)[0], Key="a", Body=b"2")
     world.arc("destroy", "-p", str(path), "--bootstrap", "--approve", url=url)
     check(buckets() == stores, "they survive the bootstrap")
+    seen = world.arc("bootstrap", "-p", str(path), "--dry-run", url=url)
+    check(all(f"bucket {bucket} is there already" in seen.stderr for bucket in stores), "the next bootstrap says that it takes them over")
+    world.arc("bootstrap", "-p", str(path), "--approve", url=url)
+    check(s3.get_object(Bucket=sorted(stores)[0], Key="a")["Body"].read() == b"2", "and does, with what they hold")
+    world.arc("destroy", "-p", str(path), "--bootstrap", "--approve", url=url)
     world.arc("destroy", "-p", str(path), "--bootstrap", "--state", "--approve", url=url)
     check(not buckets(), "and go with all versions of everything when asked for")
 

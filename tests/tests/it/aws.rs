@@ -21,6 +21,11 @@ fn the_catalog_and_athena() {
     passes("catalog.py");
 }
 
+#[test]
+fn an_image_of_clusterless_beside_our_own_arcs() {
+    passes("side_by_side.py");
+}
+
 fn passes(script: &str) {
     let Some(doubles) = std::env::var("ARCLAKE_DOUBLES").ok().filter(|doubles| !doubles.is_empty()) else {
         eprintln!("SKIPPED: no servers that stand in for AWS; `tests/run` installs them where it can");

@@ -14,6 +14,9 @@ mod filter;
 mod foreign;
 pub mod gather;
 mod index;
+mod listen;
+#[cfg(test)]
+mod memory_queue;
 mod names;
 pub mod notification;
 mod queue;
@@ -33,6 +36,7 @@ pub use due::{
 pub use error::BoundaryError;
 pub use filter::{EXCLUDES_DEFAULT, Filter, FilterSpec};
 pub use index::{Folded, Index, MemoryIndex, SqliteIndex};
+pub use listen::Listened;
 pub use names::{REFUSED_MAX, Refused};
 pub use queue::{HELD_MAX, MESSAGES_PER_CALL, Message, Queue, QueueArrivals};
 pub use span::{Ask, Hears, LOTS_PER_BACKFILL_MAX, Span};

@@ -231,10 +231,12 @@ impl Arrivals for QueueArrivals {
         stores: &Stores,
         taker: &mut dyn Taker,
     ) -> Result<Scanned, BoundaryError> {
-        // After a tick that failed: what was held then is given out again when its time is over.
-        self.held.clear();
         self.documents = documents(stores, spec).await?;
         let mut scan = Scan { spec, filter, stores, taker, batch: Vec::new(), seen: HashSet::new(), objects: 0 };
+        // Only after a tick that failed is anything held. It is hidden from everybody else for a while, so it is handed over
+        // once more from here; what was committed or given out elsewhere meanwhile is told apart as always.
+        self.held.iter().for_each(|held| scan.add(&held.arrivals));
+        scan.flush().await?;
         for path in &self.documents {
             let arrivals = read_document(stores, path).await?;
             scan.add(&arrivals);
@@ -274,82 +276,13 @@ mod tests {
     use super::*;
     use crate::commit_index::CommitIndex;
     use crate::filter::FilterSpec;
+    use crate::memory_queue::MemoryQueue;
     use crate::spec::EventArrival;
     use crate::tick::Boundary;
     use chrono::{DateTime, TimeDelta, Utc};
     use manifests::{Dataset, Fate, Faults, FaultyStore, Lot, LotUnit, MemoryBus, ObjectStores};
     use proptest::prelude::*;
     use serde_json::json;
-
-    /// A queue in memory: what is given out is hidden until it is released, deleted, or [`MemoryQueue::expire`] is called.
-    #[derive(Debug, Default)]
-    struct MemoryQueue {
-        visible: Mutex<Vec<Message>>,
-        hidden: Mutex<Vec<Message>>,
-        /// How many of the next calls fail after they had their effect.
-        failures: Mutex<u32>,
-    }
-
-    impl MemoryQueue {
-        fn send(&self, key: &str, arrived: DateTime<Utc>) {
-            let record = json!({"Records": [{"eventName": "ObjectCreated:Put", "eventTime": arrived.to_rfc3339(),
-                "s3": {"bucket": {"name": "raw"}, "object": {"key": key, "size": 1, "eTag": key}}}]});
-            self.send_text(record.to_string());
-        }
-
-        fn send_text(&self, body: String) {
-            let mut visible = self.visible.lock().unwrap();
-            let handle = format!("{}-{}", visible.len(), body.len());
-            visible.push(Message { id: handle.clone(), handle: handle + &body, body });
-        }
-
-        fn expire(&self) {
-            self.visible.lock().unwrap().append(&mut self.hidden.lock().unwrap());
-        }
-
-        fn left(&self) -> usize {
-            self.visible.lock().unwrap().len() + self.hidden.lock().unwrap().len()
-        }
-
-        fn answer<T>(&self, answer: T) -> Result<T, BoundaryError> {
-            let mut failures = self.failures.lock().unwrap();
-            if *failures > 0 {
-                *failures -= 1;
-                return Err(BoundaryError::Service { action: "call", name: "queue".into(), reason: "500".into(), transient: true });
-            }
-            Ok(answer)
-        }
-
-        fn take_hidden(&self, handles: &[String]) -> Vec<Message> {
-            let mut hidden = self.hidden.lock().unwrap();
-            let (taken, rest) = hidden.drain(..).partition(|message| handles.contains(&message.handle));
-            *hidden = rest;
-            taken
-        }
-    }
-
-    #[async_trait]
-    impl Queue for MemoryQueue {
-        async fn receive(&self) -> Result<Vec<Message>, BoundaryError> {
-            let mut visible = self.visible.lock().unwrap();
-            let count = visible.len().min(MESSAGES_PER_CALL);
-            let messages: Vec<Message> = visible.drain(..count).collect();
-            self.hidden.lock().unwrap().extend(messages.iter().cloned());
-            self.answer(messages)
-        }
-
-        async fn delete(&self, handles: Vec<String>) -> Result<(), BoundaryError> {
-            assert!(handles.len() <= MESSAGES_PER_CALL);
-            self.take_hidden(&handles);
-            self.answer(())
-        }
-
-        async fn release(&self, handles: Vec<String>) -> Result<(), BoundaryError> {
-            let released = self.take_hidden(&handles);
-            self.visible.lock().unwrap().extend(released);
-            self.answer(())
-        }
-    }
 
     fn spec() -> BoundarySpec {
         BoundarySpec {
@@ -483,14 +416,17 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(300))]
-        /// Ticks that fail anywhere, messages that come twice, late or in any order: every object in exactly one commit,
-        /// no lot missing, and in the end an empty queue.
+        /// Ticks that fail anywhere, messages that come twice, late or in any order, processes that begin anew at each tick
+        /// or go on, one of them or two at once: every object in exactly one commit, no lot missing, and in the end an
+        /// empty queue.
         #[test]
         fn nothing_lost_and_nothing_twice(
             sends in prop::collection::vec((0usize..60, 0i64..1_500), 1..80),
             fates in prop::collection::vec((0usize..30, 0u8..3), 0..8),
             failures in 0u32..6,
             held_max in 1usize..40,
+            processes in 1usize..3,
+            go_on: bool,
         ) {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
             runtime.block_on(async {
@@ -500,6 +436,8 @@ mod tests {
                 let objects = ObjectStores::memory().wrapped(move |store| Arc::new(FaultyStore::new(store, faults.clone())));
                 let stores = Stores::below(objects, "memory:///lake").unwrap();
                 let mut names = BTreeSet::new();
+                let start = || (0..processes).map(|_| boundary(&stores, &queue, held_max)).collect::<Vec<_>>();
+                let mut at_work = start();
                 for (step, tens) in sends.chunks(10).enumerate() {
                     for (name, second) in tens {
                         // The time of an object is its own: a message that comes again says the same.
@@ -509,17 +447,24 @@ mod tests {
                         names.insert(format!("s3://raw/{key}"));
                     }
                     *queue.failures.lock().unwrap() = failures * u32::from(step % 2 == 0);
-                    let _ = boundary(&stores, &queue, held_max).tick(at(step as i64 * 400)).await;
-                    queue.expire();
+                    if !go_on {
+                        at_work = start();
+                    }
+                    futures::future::join_all(at_work.iter_mut().map(|boundary| boundary.tick(at(step as i64 * 400)))).await;
+                    if step % 3 != 0 {
+                        queue.expire();
+                    }
                 }
+                queue.expire();
                 let mut tries = 0;
-                while boundary(&stores, &queue, held_max).tick(at(9_000)).await.is_err() {
+                let last = &mut at_work[0];
+                while last.tick(at(9_000)).await.is_err() {
                     tries += 1;
                     queue.expire();
                     assert!(tries < 100);
                 }
                 queue.expire();
-                boundary(&stores, &queue, held_max).tick(at(9_600)).await.unwrap();
+                last.tick(at(9_600)).await.unwrap();
                 let found = committed(&stores).await;
                 assert!(found.windows(2).all(|pair| pair[0].0.next() == pair[1].0), "a lot is missing");
                 let all: Vec<String> = found.into_iter().flat_map(|(_, uris)| uris).collect();

@@ -8,6 +8,7 @@ mod deployment;
 mod dispatch_function;
 mod follow;
 mod job_state;
+pub mod logs;
 mod metrics;
 mod notice;
 mod sqs;

@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry};
+use aws_sdk_sqs::operation::get_queue_url::GetQueueUrlError;
+use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, QueueAttributeName};
 use manifests::Aws;
 
 use super::service;
@@ -29,6 +30,29 @@ impl SqsQueue {
     /// servers are asked: an answer without messages then means that there are none.
     pub fn new(aws: &Aws, url: &str, wait_seconds: i32) -> SqsQueue {
         SqsQueue { client: Client::new(aws.config()), url: url.to_owned(), wait_seconds: wait_seconds.clamp(1, 20) }
+    }
+
+    /// The queue of this name in the account of the credentials; `None` where there is none.
+    pub async fn find(aws: &Aws, name: &str, wait_seconds: i32) -> Result<Option<SqsQueue>, BoundaryError> {
+        match Client::new(aws.config()).get_queue_url().queue_name(name).send().await {
+            Ok(answer) => Ok(answer.queue_url().map(|url| SqsQueue::new(aws, url, wait_seconds))),
+            Err(error) if error.as_service_error().is_some_and(GetQueueUrlError::is_queue_does_not_exist) => Ok(None),
+            Err(error) => Err(service("find queue", name, error)),
+        }
+    }
+
+    /// The same queue with another wait.
+    #[must_use]
+    pub fn waiting(&self, wait_seconds: i32) -> SqsQueue {
+        SqsQueue { wait_seconds: wait_seconds.clamp(1, 20), ..self.clone() }
+    }
+
+    /// About how many messages wait to be received.
+    pub async fn depth(&self) -> Result<u64, BoundaryError> {
+        let name = QueueAttributeName::ApproximateNumberOfMessages;
+        let call = self.client.get_queue_attributes().queue_url(&self.url).attribute_names(name.clone());
+        let answer = call.send().await.map_err(|error| service("ask depth of queue", &self.url, error))?;
+        Ok(answer.attributes().and_then(|all| all.get(&name)?.parse().ok()).unwrap_or(0))
     }
 
     /// Deletes, and gives back those that could not be deleted though the call went well.

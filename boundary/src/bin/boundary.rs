@@ -8,7 +8,7 @@ use serde_json::Value;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    lambda_runtime::tracing::init_default_subscriber();
+    boundary::aws::logs::start_function();
     let aws = Aws::load(&boundary::aws::settings()).await;
     let deployment = Deployment::load(&aws.objects(), &std::env::var("ARC_DEPLOYMENT")?).await?;
     let queue = std::env::var("ARC_QUEUE_URL").ok();

@@ -86,6 +86,11 @@ pub struct Project {
     pub document: Value,
 }
 
+/// The same of a project file.
+pub(crate) fn is_served_by_up(document: &Value) -> bool {
+    document["placement"]["workers"].as_str().is_some_and(|word| word.eq_ignore_ascii_case("up"))
+}
+
 impl Project {
     /// Every dataset the project produces: those of boundaries, then those of arcs in the order of the arcs, main first.
     pub fn produced(&self) -> Vec<Produced> {
@@ -102,6 +107,11 @@ impl Project {
             })
         });
         boundaries.chain(arcs).collect()
+    }
+
+    /// Whether `arc up` does the project's work on AWS: then it has neither functions nor jobs there.
+    pub fn is_served_by_up(&self) -> bool {
+        is_served_by_up(&self.document)
     }
 
     /// The dataset called `name` or `name/version`.

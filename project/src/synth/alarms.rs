@@ -97,12 +97,18 @@ pub(crate) fn add_failures(parts: &mut Parts, names: &ProjectNames, project: &Pr
 
 /// Adds the alarms of a boundary: dead letters, no manifests.
 pub(crate) fn add_boundary(parts: &mut Parts, names: &ProjectNames, project: &Project, boundary: &BoundarySpec) {
+    add_dead_letters(parts, names, boundary);
+    let id = format!("Boundary{}", logical(&boundary.name));
+    silence(parts, names, project, &id, &boundary.dataset, boundary.unit);
+}
+
+/// Adds the alarm of a boundary's dead letters.
+pub(crate) fn add_dead_letters(parts: &mut Parts, names: &ProjectNames, boundary: &BoundarySpec) {
     parts.enter(Group::Boundary(boundary.name.clone()));
     let id = format!("Boundary{}", logical(&boundary.name));
     let what = format!("Arrivals of boundary {} could not be taken", boundary.name);
     let (queue, name) = (names.dead_letters(&boundary.name), format!("{}-dead-letters", boundary.name));
     letters(parts, names, &format!("{id}DeadLettersAlarm"), &queue, &name, &what);
-    silence(parts, names, project, &id, &boundary.dataset, boundary.unit);
 }
 
 /// Adds the alarm of an arc: no manifests of its main sink.

@@ -122,11 +122,16 @@ pub(crate) fn add(parts: &mut Parts, names: &ProjectNames, project: &Project, bo
         is_enabled: true,
     };
     tick.add(parts, names, &format!("{id}Tick"), &id);
-    if let Arrival::EventBridge { .. } = Arrival::of(project, boundary) {
-        add_arrival_rule(parts, names, boundary, &id, &queue);
-    }
+    add_arrivals(parts, names, project, boundary);
     if !is_frequent {
         parts.leaf(&format!("{id}Mapping"), "AWS::Lambda::EventSourceMapping", mapping(&id, &queue));
+    }
+}
+
+/// Adds what brings arrivals to the queue, where the bucket does not tell it itself.
+pub(crate) fn add_arrivals(parts: &mut Parts, names: &ProjectNames, project: &Project, boundary: &BoundarySpec) {
+    if let Arrival::EventBridge { .. } = Arrival::of(project, boundary) {
+        add_arrival_rule(parts, names, boundary, &format!("Boundary{}", logical(&boundary.name)), &queue_id(&boundary.name));
     }
 }
 

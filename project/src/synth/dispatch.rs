@@ -31,13 +31,18 @@ const PATTERN_BYTES_MAX: usize = 1500;
 /// Bytes of a rule's name that all rules of the project share, whether they had to be shortened or not.
 const SHARED_BYTES: usize = 50;
 
-/// Adds the queue of the undelivered and the topic of failures.
-pub(crate) fn add_base(parts: &mut Parts, names: &ProjectNames, options: &ProjectOptions) {
+/// Adds the queue of events that functions could not be given, or failed on.
+pub(crate) fn add_undelivered(parts: &mut Parts, names: &ProjectNames, options: &ProjectOptions) {
     let place = &names.placement;
     let shared = names.prefix.get(..SHARED_BYTES).unwrap_or(&names.prefix);
     let rules = [format!("rule/{shared}*"), format!("rule/{}/{shared}*", place.event_bus())];
     let senders = vec![Sender { service: "events.amazonaws.com", sources: rules.iter().map(|rule| place.arn("events", rule)).collect() }];
     Queue { name: names.undelivered(), senders, ..Queue::default() }.add(parts, names, UNDELIVERED, options);
+}
+
+/// Adds the topic of failures.
+pub(crate) fn add_topic(parts: &mut Parts, names: &ProjectNames, options: &ProjectOptions) {
+    let place = &names.placement;
     let arn = place.arn("sns", &names.topic());
     let topic = object(json!({"TopicName": names.topic(), "KmsMasterKeyId": options.kms_key}));
     parts.add(TOPIC, "AWS::SNS::Topic", arn.clone(), arn, topic);

@@ -17,6 +17,10 @@ const DATA_READ: [&str; 2] = ["s3:GetObject", "s3:GetObjectVersion"];
 const DATA_WRITE: [&str; 5] = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"];
 /// Keys of state copies below a dataset: they are replaced when the state changes. Commits lie beside them.
 const STATE_COPIES: &str = "lot=*/state=*";
+/// Keys of documents of arrivals that wait, below a dataset's metadata: they go when commits hold what they tell of.
+const WAITING: &str = "waiting-*";
+/// Policies of `arc up`; a role takes ten.
+const UP_POLICIES_MAX: usize = 5;
 /// Bytes of the dispatch function's policy that are left for the exports that it asks for, and for ids of references.
 const EXPORTS_BYTES: usize = 2000;
 
@@ -56,6 +60,7 @@ pub(crate) fn boundary(
     let mut statements = vec![allow(&actions, vec![queue]), allow(&["sqs:SendMessage"], vec![undelivered])];
     statements.extend(committing(place, &manifests));
     statements.extend(on_keys(place, &READ_WRITE, &metadata, "*"));
+    statements.extend(on_keys(place, &["s3:DeleteObject"], &metadata, WAITING));
     statements.extend(on_keys(place, &READ, &Vec::from_iter(Area::folder_of(&options.deployment_uri)), "*"));
     statements.extend(listing(place, &[manifests, metadata].concat()));
     statements.extend([publishing(place), logging(place, &names.function_logs(function))]);
@@ -189,6 +194,107 @@ pub(crate) fn worker(names: &ProjectNames, arc: &ArcSpec, options: &ProjectOptio
     statements.push(publishing(place));
     statements.extend(glue(place, arc));
     statements.extend(athena(names, arc));
+    statements.extend(with_key(options.kms_key.as_deref()));
+    statements
+}
+
+/// `arc up`, which is the functions and all workers in one: the queues, what boundaries and arcs read and write, their
+/// attempts, the documents that it registers the project with, the bus. One list of statements for each policy that they fill;
+/// where that would be too many, whole stores.
+pub(crate) fn up(
+    names: &ProjectNames,
+    boundaries: &[BoundarySpec],
+    arcs: &[&ArcSpec],
+    queues: &[Value],
+    options: &ProjectOptions,
+) -> Vec<Vec<Value>> {
+    let areas = UpAreas::of(names, boundaries, arcs);
+    let exact = packed(up_on(names, areas.clone(), arcs, queues, options));
+    let is_too_much =
+        exact.len() > UP_POLICIES_MAX || exact.iter().any(|statements| managed_bytes(statements) > iam::MANAGED_POLICY_BYTES_MAX);
+    if is_too_much { packed(up_on(names, areas.widened(), arcs, queues, options)) } else { exact }
+}
+
+fn managed_bytes(statements: &[Value]) -> usize {
+    iam::document(statements.to_vec()).to_string().len()
+}
+
+/// Statements in their order, as many together as a policy has room for.
+fn packed(statements: Vec<Value>) -> Vec<Vec<Value>> {
+    let mut policies: Vec<Vec<Value>> = vec![Vec::new()];
+    for statement in statements {
+        let last = policies.last().map(Vec::as_slice).unwrap_or_default();
+        let is_full = !last.is_empty() && managed_bytes(last) + statement.to_string().len() + 1 > iam::MANAGED_POLICY_BYTES_MAX;
+        match policies.last_mut().filter(|_| !is_full) {
+            Some(policy) => policy.push(statement),
+            None => policies.push(vec![statement]),
+        }
+    }
+    policies
+}
+
+#[derive(Clone, Debug, Default)]
+struct UpAreas {
+    read: Vec<Area>,
+    written: Vec<Area>,
+    metadata: Vec<Area>,
+    sources: Vec<Area>,
+    sinks: Vec<Area>,
+}
+
+impl UpAreas {
+    fn of(names: &ProjectNames, boundaries: &[BoundarySpec], arcs: &[&ArcSpec]) -> UpAreas {
+        let place = &names.placement;
+        let mut areas = UpAreas::default();
+        let sources = || arcs.iter().flat_map(|arc| &arc.sources).map(|source| &source.dataset);
+        let sinks = || arcs.iter().flat_map(|arc| &arc.sinks).map(|sink| &sink.dataset);
+        let own = boundaries.iter().map(|boundary| &boundary.dataset);
+        areas.read.extend(sources().map(|dataset| manifest_area(place, &dataset.id())));
+        areas.written.extend(own.chain(sinks()).map(|dataset| manifest_area(place, &dataset.id())));
+        areas.read.retain(|area| !areas.written.contains(area));
+        let described = boundaries.iter().map(|boundary| &boundary.dataset).chain(sources()).chain(sinks());
+        areas.metadata.extend(described.map(|dataset| metadata_area(place, &dataset.id())));
+        areas.sources.extend(sources().filter_map(data_area));
+        areas.sinks.extend(sinks().filter_map(data_area));
+        areas
+    }
+
+    fn widened(self) -> UpAreas {
+        let folder = |areas: Vec<Area>| areas.into_iter().map(|area| Area { prefix: "datasets/".to_owned(), ..area }).collect();
+        let bucket = |areas: Vec<Area>| areas.into_iter().map(|area| Area { prefix: String::new(), ..area }).collect();
+        UpAreas {
+            read: folder(self.read),
+            written: folder(self.written),
+            metadata: folder(self.metadata),
+            sources: bucket(self.sources),
+            sinks: bucket(self.sinks),
+        }
+    }
+}
+
+fn up_on(names: &ProjectNames, areas: UpAreas, arcs: &[&ArcSpec], queues: &[Value], options: &ProjectOptions) -> Vec<Value> {
+    let place = &names.placement;
+    let UpAreas { read, written, metadata, sources, sinks } = areas;
+    let state = attempts_area(names, "");
+    let id = names.arc_id("");
+    let document = format!("s3://{}/{}", place.metadata_bucket(), paths::project(&id.project, &id.version));
+    let own = [Some(state), Area::folder_of(&document)];
+    let actions = ["sqs:GetQueueUrl", "sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"];
+    let mut statements = Vec::from_iter((!queues.is_empty()).then(|| allow(&actions, queues.to_vec())));
+    statements.extend(on_keys(place, &DATA_READ, &sources, "*"));
+    statements.extend(on_keys(place, &DATA_WRITE, &sinks, "*"));
+    if arcs.iter().any(|arc| arc.kind == "copy") {
+        statements.extend(on_keys(place, &["s3:GetObjectTagging"], &sources, "*"));
+        statements.extend(on_keys(place, &["s3:PutObjectTagging"], &sinks, "*"));
+    }
+    statements.extend(on_keys(place, &READ, &read, "*"));
+    statements.extend(committing(place, &written));
+    let described: Vec<Area> = metadata.iter().cloned().chain(own.into_iter().flatten()).collect();
+    statements.extend(on_keys(place, &READ_WRITE, &described, "*"));
+    statements.extend(on_keys(place, &["s3:DeleteObject"], &metadata, WAITING));
+    statements.extend(listing(place, &[sources, sinks, read, written, described].concat()));
+    statements.push(publishing(place));
+    arcs.iter().for_each(|arc| statements.extend(glue(place, arc).into_iter().chain(athena(names, arc))));
     statements.extend(with_key(options.kms_key.as_deref()));
     statements
 }

@@ -14,6 +14,9 @@ use super::part::{Part, Parts};
 /// Bytes of all inline policies of a role that IAM takes, less some for what it adds.
 pub(crate) const POLICY_BYTES_MAX: usize = 10_000;
 
+/// Characters of a managed policy that IAM takes, white space left out, less some for what references become.
+pub(crate) const MANAGED_POLICY_BYTES_MAX: usize = 5_600;
+
 /// Actions that know no resource to be restricted to, and why a role here needs them. A test holds every `*` against it.
 pub(crate) const UNRESTRICTED: [(&str, &str); 4] = [
     ("ecr:GetAuthorizationToken", "the token is the registry's, not a repository's"),

@@ -8,6 +8,7 @@
 //! | `iam`, `grants` | policies, and which function gets which |
 //! | `boundary`, `arrival`, `queue`, `function` | where objects enter |
 //! | `dispatch`, `batch`, `user_image`, `image`, `activities` | what runs |
+//! | `up` | what there is instead of functions and jobs, where `arc up` does the work |
 //! | `resources`, `bucket`, `tables` | what the file declares, and tables of what it produces |
 //! | `alarms`, `cost` | what is watched, and what costs money with no traffic |
 //! | `bootstrap`, `network` | what all projects of a placement share |
@@ -41,6 +42,7 @@ mod subscription;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod up;
 mod user_image;
 #[cfg(test)]
 mod walk_tests;
@@ -182,6 +184,9 @@ pub fn deployed_arcs<'a>(project: &'a Project, options: &ProjectOptions) -> Vec<
 
 /// The architectures that packages of the functions are needed for: dispatch is always the default one.
 pub fn function_architectures(project: &Project) -> BTreeSet<Architecture> {
+    if project.is_served_by_up() {
+        return BTreeSet::new();
+    }
     let boundaries = project.boundaries.iter().map(|boundary| runtime::of_boundary(project, &boundary.name).architecture);
     boundaries.chain([Architecture::default()]).collect()
 }
@@ -194,16 +199,26 @@ fn add(parts: &mut Parts, names: &ProjectNames, project: &Project, options: &Pro
         return Vec::new();
     }
     let arcs = deployed_arcs(project, options);
-    let has_jobs = !arcs.is_empty() || activities::jobs(project).next().is_some();
-    dispatch::add_base(parts, names, options);
-    alarms::add_base(parts, names);
+    let is_served = project.is_served_by_up();
+    let has_jobs = !is_served && (!arcs.is_empty() || activities::jobs(project).next().is_some());
+    if !is_served {
+        dispatch::add_undelivered(parts, names, options);
+    }
+    dispatch::add_topic(parts, names, options);
+    if !is_served {
+        alarms::add_base(parts, names);
+    }
     boundaries.iter().for_each(|boundary| boundary::add_queues(parts, names, project, boundary, options));
     resources::add(parts, names, project, &boundaries, options);
     if has_jobs {
         batch::add_base(parts, names, project, options);
-        add_workgroup(parts, names, &arcs);
         activities::add(parts, names, project, options);
         parts.enter(Group::Base);
+    }
+    add_workgroup(parts, names, &arcs);
+    if is_served {
+        up::add(parts, names, project, &arcs, options);
+        return tables::add(parts, names, project, &arcs, options);
     }
     if !arcs.is_empty() || activities::exports(project).next().is_some() {
         dispatch::add(parts, names, project, &arcs, options, has_jobs);

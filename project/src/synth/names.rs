@@ -148,6 +148,11 @@ impl Names {
         format!("arn:{}:iam::{}:role/{role}", self.partition(), self.account)
     }
 
+    /// The ARN of a policy of this account.
+    pub fn policy_arn(&self, policy: &str) -> String {
+        format!("arn:{}:iam::{}:policy/{policy}", self.partition(), self.account)
+    }
+
     /// The ARN of a bucket, or of keys in it: `bucket`, `bucket/folder/*`.
     pub fn s3_arn(&self, path: &str) -> String {
         format!("arn:{}:s3:::{path}", self.partition())
@@ -237,7 +242,7 @@ impl ProjectNames {
         format!("https://sqs.{}.{}/{}/{queue}", place.region, place.url_suffix(), place.account)
     }
 
-    /// A role: `boundary-NAME`, `dispatch`, `arc-NAME`, `execution`, `schedule`, `activity-NAME`.
+    /// A role: `boundary-NAME`, `dispatch`, `arc-NAME`, `execution`, `schedule`, `activity-NAME`; or a policy, `up-1`.
     pub fn role(&self, of: &str) -> String {
         self.named(of, NAME_BYTES_MAX)
     }

@@ -11,6 +11,10 @@ use crate::file::{Problem, Project};
 pub fn notes(project: &Project, options: &ProjectOptions) -> Vec<Problem> {
     let Some(names) = ProjectNames::of(project) else { return project.notes.clone() };
     let mut notes = project.notes.clone();
+    if project.is_served_by_up() {
+        notes.extend(served(project, options));
+        return notes;
+    }
     let note = |path: String, message: String, fix: Option<String>| Problem { path, message, fix };
     for image in image::images(project, options).into_iter().filter(|image| !image.repository.is_empty() && options.only_resource.is_none())
     {
@@ -28,11 +32,7 @@ pub fn notes(project: &Project, options: &ProjectOptions) -> Vec<Problem> {
         let fix = format!("aws ssm put-parameter --type SecureString --name {name} --value …");
         notes.push(note("arcs".into(), format!("workers get {variable} from the parameter {name}"), Some(fix)));
     }
-    for arc in deployed_arcs(project, options).into_iter().filter(|arc| tables::is_unknown(project, arc, options)) {
-        let message =
-            format!("arc {}: its columns are told only by its logs; it gets a table when it is deployed after its first lot", arc.id.arc);
-        notes.push(note("arcs".into(), message, None));
-    }
+    notes.extend(without_tables(project, options));
     for job in activities::jobs(project) {
         let message = format!("activity {}: its role {} may reach nothing yet", job.name, names.role(&format!("activity-{}", job.name)));
         notes.push(note("activities".into(), message, Some("attach a policy to the role".into())));
@@ -43,6 +43,26 @@ pub fn notes(project: &Project, options: &ProjectOptions) -> Vec<Problem> {
         notes.push(note("arcs".into(), message.into(), Some("make two projects of it".into())));
     }
     notes
+}
+
+/// What `arc up` needs that a deployment does not make.
+fn served(project: &Project, options: &ProjectOptions) -> Vec<Problem> {
+    let role = Problem {
+        path: "placement.workers".into(),
+        message: "arc up does the work: start it, under a role with the policies that the stack puts out as UpPolicies".into(),
+        fix: Some("arc up -p FILE --listen 0.0.0.0:9090, or the chart in docker/helm".into()),
+    };
+    let variable = |name: String| Problem { path: "arcs".into(), message: format!("arc up needs {name} in its environment"), fix: None };
+    let variables = batch::secrets(project).into_iter().map(variable);
+    std::iter::once(role).chain(variables).chain(without_tables(project, options)).collect()
+}
+
+/// Arcs whose tables have to wait for their first lot.
+fn without_tables(project: &Project, options: &ProjectOptions) -> Vec<Problem> {
+    let message =
+        |arc: &str| format!("arc {arc}: its columns are told only by its logs; it gets a table when it is deployed after its first lot");
+    let arcs = deployed_arcs(project, options).into_iter().filter(|arc| tables::is_unknown(project, arc, options));
+    arcs.map(|arc| Problem { path: "arcs".into(), message: message(&arc.id.arc), fix: None }).collect()
 }
 
 /// Compute environments that are declared beside the first.

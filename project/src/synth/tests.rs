@@ -28,6 +28,44 @@ fn listing(stack: &Stack) -> String {
     format!("{} after {:?}\n", stack.name, stack.after) + &lines.collect::<String>()
 }
 
+/// The same project where `arc up` does the work.
+fn served() -> Project {
+    changed(|document| document["placement"]["workers"] = json!("up"))
+}
+
+#[test]
+fn what_arc_up_serves_has_neither_functions_nor_jobs() {
+    let project = served();
+    let stacks = synthesised(&project);
+    assert_eq!((stacks.len(), function_architectures(&project).len()), (1, 0));
+    expect![[r#"
+        test-lake-1-0 after []
+        Failures SNS::Topic
+        FailuresPolicy SNS::TopicPolicy
+        BoundaryInDeadLetters SQS::Queue
+        BoundaryInDeadLettersPolicy SQS::QueuePolicy
+        BoundaryInQueue SQS::Queue
+        BoundaryInQueuePolicy SQS::QueuePolicy
+        BoundaryOtherDeadLetters SQS::Queue
+        BoundaryOtherDeadLettersPolicy SQS::QueuePolicy
+        BoundaryOtherQueue SQS::Queue
+        BoundaryOtherQueuePolicy SQS::QueuePolicy
+        ResourceData S3::Bucket
+        ResourceDataPolicy S3::BucketPolicy
+        BoundaryInDeadLettersAlarm CloudWatch::Alarm
+        BoundaryOtherArrivals Events::Rule
+        BoundaryOtherDeadLettersAlarm CloudWatch::Alarm
+        UpPolicy1 IAM::ManagedPolicy
+        UpPolicy2 IAM::ManagedPolicy
+        Database Glue::Database
+        TableToParquet Glue::Table
+        TableErrors Glue::Table
+    "#]]
+    .assert_eq(&listing(&stacks[0]));
+    let noted = notes(&project, &options(&project));
+    assert!(noted.iter().any(|note| note.message.contains("UpPolicies")) && noted.iter().all(|note| note.path != "images"), "{noted:?}");
+}
+
 #[test]
 fn what_a_project_is_made_of() {
     let stacks = synthesised(&judged(document()));
@@ -672,7 +710,7 @@ fn cfn_lint_finds_nothing() {
         document["arcs"][0]["workload"]["redact"] = json!({"remote_ip": "hash"});
         document["arcs"][0]["workload"]["redactKeyEnv"] = "REDACT_KEY".into();
     });
-    for project in [judged(document()), clusterless(), athena, bare] {
+    for project in [judged(document()), clusterless(), athena, bare, served()] {
         lint(&synthesised(&project));
     }
 }

@@ -18,9 +18,13 @@ fn roles(project: &Project) -> BTreeMap<String, Role> {
     let stacks = super::project(project, &options(project)).unwrap();
     let resources = stacks.iter().flat_map(|stack| stack.template["Resources"].as_object().unwrap().clone());
     let role = |(id, resource): (String, Value)| {
-        let policies = resource["Properties"]["Policies"].as_array().cloned().unwrap_or_default();
+        let policies = match resource["Type"] == "AWS::IAM::ManagedPolicy" {
+            true => vec![resource["Properties"].clone()],
+            false => resource["Properties"]["Policies"].as_array().cloned().unwrap_or_default(),
+        };
         let statements = policies.iter().flat_map(|policy| policy["PolicyDocument"]["Statement"].as_array().cloned().unwrap_or_default());
-        (resource["Type"] == "AWS::IAM::Role").then(|| (id, Role { statements: statements.collect() }))
+        let is_role = resource["Type"] == "AWS::IAM::Role" || resource["Type"] == "AWS::IAM::ManagedPolicy";
+        is_role.then(|| (id, Role { statements: statements.collect() }))
     };
     resources.filter_map(role).collect()
 }
@@ -167,6 +171,49 @@ fn athena_runs_over_the_tables_of_its_arc_alone() {
     let named = roles(&project(Some("team")));
     assert!(named["ArcErrorsRole"].may("athena:StartQueryExecution", &arn("athena", "workgroup/team")));
     assert!(!named["ArcErrorsRole"].may("athena:StartQueryExecution", &own));
+}
+
+#[test]
+fn the_policy_of_arc_up_reaches_the_project_and_nothing_else() {
+    let project = changed(|document| document["placement"]["workers"] = json!("up"));
+    let of_all = |roles: BTreeMap<String, Role>| Role { statements: roles.into_values().flat_map(|role| role.statements).collect() };
+    let policy = of_all(roles(&project));
+    expect_test::expect![[r#"
+        all
+          rwlR-- logs
+          rwlR-- other-logs
+          rwlRWD parquet
+          rwlRWD rejects
+          rwlRWD errors
+          rwlRWD archived
+    "#]]
+    .assert_eq(&format!("all\n{}", reach(&policy, &project)));
+    let metadata = |path: &str| format!("arn:aws:s3:::test-clusterless-metadata-123456789012-us-east-2/{path}");
+    assert!(policy.may("s3:PutObject", &metadata("projects/name=lake/version=1.0/project.json")));
+    assert!(!policy.may("s3:PutObject", &metadata("projects/name=lake/version=2.0/project.json")), "another version is another project");
+    assert!(policy.may("s3:DeleteObject", &metadata("datasets/name=logs/version=1/waiting-000001.json")));
+    assert!(!policy.may("s3:DeleteObject", &metadata("datasets/name=logs/version=1/dataset.json")));
+    assert!(!policy.may("s3:DeleteObject", &manifest("logs", "commit-000001.json")));
+    assert!(!policy.may("s3:GetObject", &manifest("somebody-elses", "commit-000001.json")));
+    let many = super::fixture::project({
+        let mut document = large(300).document;
+        document["placement"]["workers"] = json!("up");
+        document
+    });
+    let many = roles(&many);
+    assert!((1..=5).contains(&many.len()), "{} policies for 300 arcs", many.len());
+    for (id, role) in many {
+        let bytes = super::iam::document(role.statements).to_string().len();
+        assert!(bytes <= super::iam::MANAGED_POLICY_BYTES_MAX, "{id} has {bytes} bytes");
+    }
+}
+
+#[test]
+fn a_boundary_can_forget_what_it_wrote_down() {
+    let roles = roles(&project(document()));
+    let waiting = "arn:aws:s3:::test-clusterless-metadata-123456789012-us-east-2/datasets/name=logs/version=1/waiting-000001.json";
+    assert!(roles["BoundaryInRole"].may("s3:DeleteObject", waiting));
+    assert!(!roles["BoundaryInRole"].may("s3:DeleteObject", &waiting.replace("waiting-000001", "dataset")));
 }
 
 #[test]

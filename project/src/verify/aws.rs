@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::arc::DraftArc;
 use super::fields::Problems;
 use super::{aws_jobs, aws_names, schedule};
-use crate::file::{Placement, Problem};
+use crate::file::{Placement, Problem, is_served_by_up};
 use crate::synth::{self, Arrival, Names, ProjectNames};
 
 /// The longest name of a bucket, in bytes.
@@ -63,11 +63,25 @@ pub fn check(deployment: &Deployment<'_>, problems: &Problems) {
     aws_names::check(deployment, problems);
     aws_jobs::check(deployment, problems);
     schedule::check(deployment, problems);
+    if is_served_by_up(deployment.document) {
+        check_served(deployment, problems);
+    }
+}
+
+/// Images of users are for AWS Batch to start.
+fn check_served(deployment: &Deployment<'_>, problems: &Problems) {
+    for (path, entry) in deployment.list("arcs").filter(|(_, entry)| entry["exclude"] != true) {
+        let name = entry["name"].as_str().unwrap_or_default();
+        if deployment.arcs.iter().any(|arc| arc.id.arc == name && synth::is_user_image(arc)) {
+            let fix = Some("use `workers: 'batch'`, or a project of its own for this arc".to_owned());
+            problems.add_fix(path, "runs an image of its own, and with `workers: 'up'` nothing starts images", fix);
+        }
+    }
 }
 
 /// What the person deploying has to do for it.
 pub fn notes(deployment: &Deployment<'_>) -> Vec<Problem> {
-    let mut notes = Vec::new();
+    let mut notes = unserved(deployment);
     let mut told: Vec<&str> = Vec::new();
     for (path, boundary) in deployment.boundaries {
         let bucket = synth::arrival_bucket(boundary);
@@ -87,6 +101,15 @@ pub fn notes(deployment: &Deployment<'_>) -> Vec<Problem> {
         }
     }
     notes
+}
+
+/// Activities that nobody starts.
+fn unserved(deployment: &Deployment<'_>) -> Vec<Problem> {
+    if !is_served_by_up(deployment.document) {
+        return Vec::new();
+    }
+    let message = "is not run: with `workers: 'up'` there is neither a function nor a job".to_owned();
+    deployment.list("activities").map(|(path, _)| Problem { path, message: message.clone(), fix: None }).collect()
 }
 
 fn check_placement(names: &Names, problems: &Problems) {

@@ -172,6 +172,36 @@ fn commands_that_batch_cannot_fill_in() {
 }
 
 #[test]
+fn images_are_for_batch() {
+    check(
+        |file| {
+            file["placement"]["workers"] = "up".into();
+            file["arcs"][0]["type"] = "exec".into();
+            file["arcs"][0]["workload"] = json!({"command": ["run"], "imagePath": "work"});
+        },
+        expect![[r#"
+            arcs[0]: runs an image of its own, and with `workers: 'up'` nothing starts images [use `workers: 'batch'`, or a project of its own for this arc]
+        "#]],
+    );
+    check(
+        |file| {
+            file["placement"]["workers"] = "up".into();
+            file["arcs"][0]["type"] = "copy".into();
+            file["arcs"][0].as_object_mut().unwrap().remove("workload");
+        },
+        expect![[r#"
+            activities[0]: is not run: with `workers: 'up'` there is neither a function nor a job
+        "#]],
+    );
+    check(
+        |file| file["placement"]["workers"] = "lambda".into(),
+        expect![[r#"
+            placement.workers: `lambda` is none of batch, up
+        "#]],
+    );
+}
+
+#[test]
 fn names_too_alike() {
     check(
         |file| {

@@ -10,6 +10,8 @@ use crate::file::Placement;
 
 const PROVIDERS: [&str; 2] = ["local", "aws"];
 const STAGE: &str = "stage";
+/// Who does the work on AWS: functions and jobs of AWS Batch, or `arc up`.
+const WORKERS: [&str; 2] = ["batch", "up"];
 /// Folders of a local placement that are the program's own.
 pub const STORE_FOLDERS: [&str; 5] = ["manifest", "arc-state", "metadata", "artifact", "cache"];
 
@@ -36,6 +38,7 @@ fn aws(object: &Object<'_>) -> Option<Placement> {
     let stage = object.value(STAGE).and_then(|_| object.name(STAGE, STAGE)).unwrap_or_default();
     let account = object.required_text("account");
     let region = object.name("region", "region");
+    object.word("workers", &WORKERS);
     let is_account = |account: &&str| account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
     if account.is_some_and(|account| !is_account(&account)) {
         object.complain("account", "must be the twelve digits of an account");

@@ -8,39 +8,36 @@ mod committed;
 mod deployed;
 mod engine;
 mod known;
+mod logs;
 mod output;
 mod synth_logs;
+mod telemetry;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 
 use command::{Context, Exit, Trouble};
 
+/// How long threads that cannot be interrupted are waited for at the end.
+const STOP_SECONDS: Duration = Duration::from_secs(2);
+
 fn main() -> ExitCode {
     let arguments = command::Arguments::parse();
-    start_tracing(arguments.verbose, arguments.quiet);
+    arguments.log_format.unwrap_or_else(logs::LogFormat::of_environment).start(arguments.verbose, arguments.quiet);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return report(&anyhow::Error::new(error).context("cannot start threads")),
     };
     let context = Context::new(&arguments);
-    match runtime.block_on(arguments.command.run(&context)) {
+    let ended = runtime.block_on(arguments.command.run(&context));
+    // What a run that was given up still computes is of no use to anybody.
+    runtime.shutdown_timeout(STOP_SECONDS);
+    match ended {
         Ok(exit) => exit.into(),
         Err(error) => report(&error),
     }
-}
-
-/// Log lines go to stderr: warnings, with `-v` progress, with `-vv` detail; `RUST_LOG` outweighs both.
-fn start_tracing(verbose: u8, quiet: bool) {
-    let level = match (quiet, verbose) {
-        (true, _) => "error",
-        (false, 0) => "warn",
-        (false, 1) => "warn,arc=info,project=info,arcs=info,boundary=info,manifests=info",
-        (false, _) => "warn,arc=debug,project=debug,arcs=debug,boundary=debug,manifests=debug",
-    };
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| level.into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
 }
 
 /// The error and its causes, without those that an earlier one has told of.
@@ -67,11 +64,8 @@ fn report(error: &anyhow::Error) -> ExitCode {
     if error.chain().any(is_closed_pipe) {
         return Exit::Done.into();
     }
-    eprintln!("error: {}", output::escape_lines(&told(error)));
     let trouble = error.downcast_ref::<Trouble>();
     let next = trouble.and_then(|trouble| trouble.next.clone()).or_else(|| full_disk(error));
-    if let Some(next) = next {
-        eprintln!("try: {}", output::escape_lines(&next));
-    }
+    logs::fail(&output::escape_lines(&told(error)), next.map(|next| output::escape_lines(&next)).as_deref());
     trouble.map_or(Exit::Failed, |trouble| trouble.exit).into()
 }

@@ -31,6 +31,14 @@ pub struct CloudArgs {
     pub endpoint_url: Option<String>,
 }
 
+impl CloudArgs {
+    /// The settings that they stand for, for a region or for the one that the environment names.
+    pub fn settings(&self, region: Option<&str>) -> AwsSettings {
+        let (profile, endpoint_url) = (self.profile.clone(), self.endpoint_url.clone());
+        AwsSettings { region: region.map(str::to_owned), profile, endpoint_url, ..boundary::aws::settings() }
+    }
+}
+
 /// An account and a region, and the names of a placement in it.
 #[derive(Clone, Debug)]
 pub struct Cloud {
@@ -91,8 +99,7 @@ pub fn s3_client(aws: &Aws) -> aws_sdk_s3::Client {
 
 /// The configuration for a region; for that of the AWS configuration where none is given.
 pub async fn load(region: Option<&str>, args: &CloudArgs) -> Aws {
-    let (region, profile, endpoint_url) = (region.map(str::to_owned), args.profile.clone(), args.endpoint_url.clone());
-    Aws::load(&AwsSettings { region, profile, endpoint_url, ..boundary::aws::settings() }).await
+    Aws::load(&args.settings(region)).await
 }
 
 /// The account of the credentials.

@@ -4,7 +4,7 @@ use project::parse_moment;
 
 use super::{Context, Exit, ProjectArgs, Trouble};
 use crate::audit::{Audit, FINDINGS_MAX, Looked, Scope};
-use crate::engine::{self, Progress};
+use crate::engine::Progress;
 use crate::output::{Cell, Output, print, print_record};
 
 /// Arguments of `arc audit`.
@@ -32,7 +32,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         let names: Vec<String> = project.produced().iter().map(|produced| produced.dataset.name.clone()).collect();
         return Err(Trouble::not_found(format!("there is no dataset `{unknown}`; there are: {}", names.join(", "))).into());
     }
-    let stores = engine::open_stores(&project).await?;
+    let stores = args.project.stores(&project).await?;
     let moment = |text: &Option<String>| text.as_deref().map(|text| parse_moment(text, context.now)).transpose().map_err(super::usage);
     let (earliest, latest) = (moment(&args.earliest)?, moment(&args.latest)?);
     let scope = Scope { datasets: args.datasets, earliest, latest, is_quick: args.quick };

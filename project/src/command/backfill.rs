@@ -38,7 +38,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let spec = find_boundary(&project, &args.boundary)?.clone();
     let moment = |text: &str| parse_moment(text, context.now).map_err(usage);
     let ask = Ask { from: moment(&args.from)?, to: args.to.as_deref().map(moment).transpose()?, now: context.now };
-    let engine = if args.dry_run { Engine::look(project).await? } else { Engine::open(project).await? };
+    let engine = if args.dry_run { Engine::look(project, &args.project.cloud).await? } else { args.project.open(project).await? };
     let backfill = Backfill::new(spec.clone(), engine.hears(), engine.stores.clone(), engine.bus.clone(), &ask).await.map_err(refused)?;
     let (after, before) = backfill.times();
     let mut spool = Spool::create(&engine.spool_path(&spec.name), after, before)?;

@@ -13,7 +13,8 @@ use project::{Owner, Produced, Project};
 
 use super::lots::find_dataset;
 use super::{Context, Exit, ProjectArgs, Trouble, formats, run};
-use crate::{engine, known};
+use crate::cloud::CloudArgs;
+use crate::known;
 
 /// Arguments of `arc ddl`.
 #[derive(Debug, clap::Args)]
@@ -48,6 +49,8 @@ pub struct Args {
     /// A Jsonnet external variable; may be given more than once.
     #[arg(long = "ext-str", value_name = "KEY=VALUE")]
     ext_str: Vec<String>,
+    #[command(flatten)]
+    cloud: CloudArgs,
 }
 
 fn day(text: &str) -> Result<String, String> {
@@ -95,9 +98,10 @@ fn of_format(args: &Args, format: &str, location: &str) -> Result<Table, Trouble
 
 async fn of_dataset(args: &Args) -> anyhow::Result<Table> {
     let file = args.project.clone().ok_or_else(|| Trouble::usage("--dataset needs the project file").next("-p FILE"))?;
-    let project = ProjectArgs { project: file, ext_str: args.ext_str.clone() }.load()?;
+    let from = ProjectArgs { project: file, ext_str: args.ext_str.clone(), cloud: args.cloud.clone() };
+    let project = from.load()?;
     let produced = find_dataset(&project, args.dataset.as_deref().unwrap_or_default())?;
-    let table = table_of(&project, &engine::open_stores(&project).await?, &produced).await?;
+    let table = table_of(&project, &from.stores(&project).await?, &produced).await?;
     Ok(Table { name: table_name(args.table.as_deref().unwrap_or(&produced.dataset.name)), first_day: args.first_day.clone(), ..table })
 }
 

@@ -11,6 +11,7 @@ use project::{Origin, load};
 use super::demo_files::DemoFiles;
 use super::run::counted;
 use super::{Context, Exit, query, up};
+use crate::cloud::CloudArgs;
 use crate::engine::up::{Options, Summary, up as work};
 use crate::engine::{Engine, Progress, Stop};
 use crate::output::{Cell, Output, table};
@@ -44,9 +45,9 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     say(context, &format!("Writing an hour of S3 access logs to {}", root.display()));
     let mut files = DemoFiles::write(&root, context.now)?;
     let project = load(&Origin::File(files.project.clone()), &[], &std::env::current_dir()?)?;
-    let engine = Engine::open(project).await?;
-    let mut options =
-        Options { once: true, as_of: Some(files.end + TimeDelta::seconds(AFTER_SECONDS)), progress, is_told: context.progress };
+    let engine = Engine::open(project, &CloudArgs::default()).await?;
+    let as_of = Some(files.end + TimeDelta::seconds(AFTER_SECONDS));
+    let mut options = Options { as_of, ..Options::once(&engine.project, progress, context.progress) };
     say(context, "Running the pipeline: logs to lots, lots to Parquet, Parquet to error statistics");
     let first = work(&engine, &options, stop.clone()).await?;
     say(context, "An object arrives late, another is delivered a second time; running again");

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::synth::{summarise, tags};
 use super::{Context, Exit, ProjectArgs, Trouble};
-use crate::cloud::{self, Change, Cloud, CloudArgs, Code, Declared, Documents, INLINE_BYTES_MAX, mark_taken, with_new_policy};
+use crate::cloud::{self, Change, Cloud, Code, Declared, Documents, INLINE_BYTES_MAX, mark_taken, with_new_policy};
 use crate::output::{Cell, escape, print};
 use crate::{engine, known};
 
@@ -31,8 +31,6 @@ pub struct Args {
     code: Option<PathBuf>,
     #[command(flatten)]
     consent: Consent,
-    #[command(flatten)]
-    pub cloud: CloudArgs,
 }
 
 /// What of a project is deployed, and with what.
@@ -267,7 +265,7 @@ async fn check_concurrency(cloud: &Cloud, stacks: &[Stack], is_dry: bool) -> any
 /// Deploys.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let (project, names) = load(&args.project)?;
-    let cloud = Cloud::open(names.placement.clone(), &args.cloud).await?;
+    let cloud = Cloud::open(names.placement.clone(), &args.project.cloud).await?;
     let bootstrap = names.placement.bootstrap_stack();
     if cloud.stack(&bootstrap).await?.is_none() {
         let next = format!("arc bootstrap -p {}", args.project.project.display());

@@ -6,7 +6,7 @@ use project::synth::Names;
 
 use super::deploy::{self, Consent};
 use super::{Context, Exit, ProjectArgs, Trouble};
-use crate::cloud::{Cloud, CloudArgs, Declared, said};
+use crate::cloud::{Cloud, Declared, said};
 use crate::output::escape;
 
 /// Arguments of `arc destroy`.
@@ -30,8 +30,6 @@ pub struct Args {
     state: bool,
     #[command(flatten)]
     consent: Consent,
-    #[command(flatten)]
-    cloud: CloudArgs,
 }
 
 /// A stack that goes, and the buckets that go with it.
@@ -43,7 +41,7 @@ struct Doomed {
 /// Takes away.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let (project, names) = deploy::load(&args.project)?;
-    let cloud = Cloud::open(names.placement.clone(), &args.cloud).await?;
+    let cloud = Cloud::open(names.placement.clone(), &args.project.cloud).await?;
     let wanted: Vec<String> = match args.bootstrap {
         true => vec![names.placement.bootstrap_stack()],
         false => {

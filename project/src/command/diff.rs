@@ -4,7 +4,7 @@ use project::synth::{CodeLocation, ProjectOptions};
 
 use super::deploy::{self, Choice, tell_changes};
 use super::{Context, Exit, ProjectArgs};
-use crate::cloud::{Change, Cloud, CloudArgs};
+use crate::cloud::{Change, Cloud};
 use crate::output::{Cell, Output, print};
 
 /// Arguments of `arc diff`.
@@ -17,14 +17,12 @@ pub struct Args {
     project: ProjectArgs,
     #[command(flatten)]
     choice: Choice,
-    #[command(flatten)]
-    cloud: CloudArgs,
 }
 
 /// Compares.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let (project, names) = deploy::load(&args.project)?;
-    let cloud = Cloud::open(names.placement.clone(), &args.cloud).await?;
+    let cloud = Cloud::open(names.placement.clone(), &args.project.cloud).await?;
     let mut options = args.choice.options(&names)?;
     if cloud.stack(&names.placement.bootstrap_stack()).await?.is_some() {
         options = deploy::with_tables(&project, options, &cloud.stores()?).await?;

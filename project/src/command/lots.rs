@@ -8,7 +8,6 @@ use project::{Produced, Project};
 
 use super::window::{Window, WindowArgs};
 use super::{Context, Exit, ProjectArgs, Trouble};
-use crate::engine;
 use crate::output::{self, Cell, Output};
 
 /// Manifests read at a time.
@@ -34,7 +33,7 @@ pub struct Args {
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let project = args.project.load()?;
     let window = args.window.window(context)?;
-    let stores = engine::open_stores(&project).await?;
+    let stores = args.project.stores(&project).await?;
     let mut rows = Vec::new();
     for produced in chosen(&project, &args.datasets)? {
         let found = found(&stores, &produced, &window).await?;

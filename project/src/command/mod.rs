@@ -42,6 +42,9 @@ use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand};
 use project::{Project, ProjectError};
 
+use crate::cloud::CloudArgs;
+use crate::engine::{self, Engine};
+use crate::logs::{self, LogFormat};
 use crate::output::Output;
 
 /// Turns arriving log objects into Parquet that analysts can trust.
@@ -57,6 +60,9 @@ pub struct Arguments {
     /// Say nothing on stderr but errors, and show no progress.
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
+    /// How log lines on stderr are written; JSON in a job of AWS Batch where not given.
+    #[arg(long, global = true, value_enum, value_name = "text|json", env = "ARC_LOG_FORMAT")]
+    pub log_format: Option<LogFormat>,
     #[command(subcommand)]
     pub command: Command,
 }
@@ -233,7 +239,7 @@ impl Context {
     pub fn new(arguments: &Arguments) -> Context {
         Context {
             output: arguments.output,
-            progress: !arguments.quiet && std::io::stderr().is_terminal(),
+            progress: !arguments.quiet && !logs::is_json() && std::io::stderr().is_terminal(),
             quiet: arguments.quiet,
             now: Utc::now(),
         }
@@ -249,9 +255,21 @@ pub struct ProjectArgs {
     /// A Jsonnet external variable; may be given more than once.
     #[arg(long = "ext-str", value_name = "KEY=VALUE")]
     pub ext_str: Vec<String>,
+    #[command(flatten)]
+    pub cloud: CloudArgs,
 }
 
 impl ProjectArgs {
+    /// The project opened for work.
+    pub async fn open(&self, project: Project) -> anyhow::Result<Engine> {
+        Engine::open(project, &self.cloud).await
+    }
+
+    /// The stores of the project, which register nothing.
+    pub async fn stores(&self, project: &Project) -> Result<manifests::Stores, Trouble> {
+        engine::open_stores(project, &self.cloud).await
+    }
+
     /// Reads and judges the file; every problem of it is in the error.
     pub fn load(&self) -> anyhow::Result<Project> {
         Ok(self.read()?.map_err(usage)?)
@@ -266,7 +284,7 @@ impl ProjectArgs {
         let variables = self.ext_str.iter().map(variable).collect::<Result<Vec<_>, _>>()?;
         let current = std::env::current_dir()?;
         let origin = match self.project.to_str().filter(|path| path.starts_with("s3://")) {
-            Some(uri) => project::Origin::Fetched { name: uri.to_owned(), text: fetch(uri)? },
+            Some(uri) => project::Origin::Fetched { name: uri.to_owned(), text: fetch(uri, &self.cloud)? },
             None => project::Origin::from_argument(&self.project),
         };
         Ok(project::load(&origin, &variables, &current))
@@ -284,9 +302,9 @@ fn short_time(at: DateTime<Utc>) -> String {
 }
 
 /// The text of a small object of S3.
-fn fetch(uri: &str) -> anyhow::Result<String> {
+fn fetch(uri: &str, cloud: &CloudArgs) -> anyhow::Result<String> {
     let read = async {
-        let aws = manifests::Aws::load(&boundary::aws::settings()).await;
+        let aws = manifests::Aws::load(&cloud.settings(None)).await;
         let (folder, file) = uri.rsplit_once('/').unwrap_or((uri, ""));
         let body = manifests::Root::new(&aws.objects(), folder)?.get(file).await?;
         let body = body.ok_or_else(|| Trouble::not_found(format!("{uri} is not there")).next("arc projects"))?;

@@ -34,7 +34,7 @@ impl PlacementArgs {
     /// The names of the placement; the account is asked for where nobody says it.
     pub async fn names(&self, args: &CloudArgs) -> anyhow::Result<Names> {
         if let Some(file) = &self.project {
-            let project = ProjectArgs { project: file.clone(), ext_str: self.ext_str.clone() }.load()?;
+            let project = ProjectArgs { project: file.clone(), ext_str: self.ext_str.clone(), cloud: args.clone() }.load()?;
             let local = || Trouble::usage("the project's placement is local").next("provider: 'aws' in `placement`");
             return Ok(Names::new(&project.placement).ok_or_else(local)?);
         }
@@ -106,7 +106,7 @@ impl PlaceArgs {
         }
         let is_named = self.stage.is_some() || self.account.is_some() || self.region.is_some();
         if let Some(file) = self.project.as_ref().filter(|_| !is_named) {
-            let project = ProjectArgs { project: file.clone(), ext_str: self.ext_str.clone() }.load()?;
+            let project = ProjectArgs { project: file.clone(), ext_str: self.ext_str.clone(), cloud: self.cloud.clone() }.load()?;
             return Ok(match (&project.placement, Names::new(&project.placement)) {
                 (Placement::Local { root_uri }, _) => (Lead::Local(root_uri.clone()), None),
                 (_, Some(names)) => {

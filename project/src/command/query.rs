@@ -25,7 +25,6 @@ use project::{Owner, Produced, Project};
 
 use super::{Context, Exit, ProjectArgs, Trouble};
 use crate::committed;
-use crate::engine;
 use crate::output::{Cell, Listing, Output};
 
 /// Rows that a table on a terminal shows unless told otherwise.
@@ -57,7 +56,7 @@ pub struct Args {
 /// Runs the query and writes its rows.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let project = Arc::new(args.project.load()?);
-    let stores = engine::open_stores(&project).await?;
+    let stores = args.project.stores(&project).await?;
     let session = session(project.clone(), stores, args.memory)?;
     let frame = plan(&session, &project, &args.sql).await?;
     let limit = limit(&args, context.output);

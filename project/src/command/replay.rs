@@ -6,7 +6,7 @@ use manifests::{Lot, RunPlan};
 
 use super::run::{check_unit, find_arc};
 use super::{Context, Exit, ProjectArgs, Trouble, up};
-use crate::engine::{self, Engine, Outcome, Planner, Progress, Ran};
+use crate::engine::{self, Outcome, Planner, Progress, Ran};
 
 /// The most lots of one replay.
 const LOTS_MAX: usize = 100_000;
@@ -59,7 +59,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     if lots.len() > LOTS_MAX {
         return Err(Trouble::usage(format!("these are more than {LOTS_MAX} lots")).next("a shorter range").into());
     }
-    let engine = Engine::open(project).await?;
+    let engine = args.project.open(project).await?;
     let planner = Planner::new(&engine, &arc).await?;
     let plans: Vec<RunPlan> = lots.iter().filter_map(|lot| planner.plan(*lot, context.now)).collect();
     if plans.is_empty() {

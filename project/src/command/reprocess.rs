@@ -9,7 +9,7 @@ use manifests::{ArcSpec, Lot, MAIN_ROLE, ManifestsError, Stores};
 use super::replay::LotRange;
 use super::run::{check_unit, find_arc};
 use super::{Context, Exit, ProjectArgs, Trouble};
-use crate::engine::{self, Engine, Progress};
+use crate::engine::{self, Progress};
 use crate::output::{Cell, escape, print};
 
 /// Commits read at a time.
@@ -44,7 +44,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     if let Some(range) = args.lot {
         check_unit(&arc, range.first)?;
     }
-    let engine = Engine::open(project).await?;
+    let engine = args.project.open(project).await?;
     let lots = lots(&engine.stores, &arc, args.lot).await?;
     let progress = Progress::new(context.progress);
     let mut read = Vec::new();

@@ -27,7 +27,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         Some(name) => vec![find_arc(&project, name)?.clone()],
         None => project.arcs.clone(),
     };
-    let engine = Engine::open(project).await?;
+    let engine = args.project.open(project).await?;
     let progress = Progress::new(context.progress);
     let (mut ran, mut submitted) = (Vec::new(), 0);
     for arc in &arcs {

@@ -10,7 +10,9 @@ use manifests::{ArcSpec, Lot, RunPlan, State};
 use project::Project;
 
 use super::{Context, Exit, ProjectArgs, Trouble, detect, formats, run_files};
+use crate::cloud::CloudArgs;
 use crate::engine::{self, Engine, Job, Outcome, Planner, Progress, Ran, Stop};
+use crate::logs;
 use crate::output::escape;
 use crate::output::{Cell, print_record};
 
@@ -34,6 +36,8 @@ pub struct Args {
     /// A Jsonnet external variable; may be given more than once.
     #[arg(long = "ext-str", value_name = "KEY=VALUE")]
     ext_str: Vec<String>,
+    #[command(flatten)]
+    cloud: CloudArgs,
     /// Run only if the source lots are in this state: complete, empty, partial or removed.
     #[arg(long, value_name = "STATE", conflicts_with = "input", value_parser = parse_state)]
     manifest_state: Option<State>,
@@ -123,7 +127,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
             None => {
                 let named = formats::of_spec(&detect::common(&run_files::paths(&args.input)?)?)?;
                 if !context.quiet {
-                    eprintln!("format: {} (detected; --format names another)", escape(&named.spec.to_string()));
+                    logs::say(&format!("format: {} (detected; --format names another)", escape(&named.spec.to_string())));
                 }
                 named
             }
@@ -134,17 +138,18 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let (Some(name), Some(lot), Some(file)) = (&args.arc, args.lot, args.project) else {
         return Err(Trouble::usage("give --arc, --lot and -p, or --input and --sink").into());
     };
-    let project = ProjectArgs { project: file, ext_str: args.ext_str }.load()?;
+    let from = ProjectArgs { project: file, ext_str: args.ext_str, cloud: args.cloud };
+    let project = from.load()?;
     let arc = find_arc(&project, name)?.clone();
     check_unit(&arc, lot)?;
-    let engine = Engine::open(project).await?;
+    let engine = from.open(project).await?;
     let plan = plan(&engine, &arc, lot, context).await?;
     check_state(&engine, &arc, &plan, args.manifest_state).await?;
     let ran = run_or_stop(&engine, &arc, &plan, Stop::on_signals()?, context).await?;
     if let Some(job) = Job::of_environment() {
         eprintln!("{}", job.metrics(&engine.project.name, &ran, chrono::Utc::now()));
         if matches!(ran.outcome, Outcome::Failed { is_transient: true, .. } | Outcome::Elsewhere) {
-            eprintln!("{}", escape(&ran.to_string()));
+            logs::say(&escape(&ran.to_string()));
             std::process::exit(boundary::aws::EXIT_TRANSIENT);
         }
     }

@@ -10,7 +10,7 @@ use manifests::{ArcSpec, ArcState, Lot, MemoryBus};
 
 use super::window::WindowArgs;
 use super::{Context, Exit, ProjectArgs, run::find_arc};
-use crate::engine::{self, Engine};
+use crate::engine::Engine;
 use crate::output::{self, Cell, Output, escape};
 
 /// Failures whose causes are shown below the summary.
@@ -41,7 +41,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         true => project.arcs.iter().collect(),
         false => args.arcs.iter().map(|name| find_arc(&project, name)).collect::<Result<_, _>>()?,
     };
-    let stores = engine::open_stores(&project).await?;
+    let stores = args.project.stores(&project).await?;
     let mut dispatcher = Dispatcher::new(stores, Arc::new(MemoryBus::default())).await?;
     let worker = Worker { owner: String::new(), lease: TimeDelta::zero(), is_dead: Arc::new(Engine::is_dead) };
     let mut all = Vec::new();

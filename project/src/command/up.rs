@@ -1,19 +1,35 @@
 //! `arc up`: boundaries, dispatch and workers in one process until stopped. What is told goes to stderr; with `--once`
 //! the receipts of the runs go to stdout at the end.
 
-use chrono::{DateTime, Utc};
-use project::parse_moment;
+use std::net::SocketAddr;
+use std::time::Duration;
 
-use super::{Context, Exit, ProjectArgs, run::receipt};
-use crate::engine::up::{Options, Summary, up};
+use project::parse_moment;
+use project::synth::is_user_image;
+
+use super::{Context, Exit, ProjectArgs, Trouble, run::receipt};
+use crate::engine::up::{Options, RUNS_DEFAULT, Summary, up};
 use crate::engine::{Engine, Outcome, Progress, Ran, Stop};
 use crate::output::{Cell, Output, print};
+use crate::{logs, telemetry};
 
 /// Columns of the listing for people, out of those of a receipt.
 const SHOWN: [&str; 7] = ["lot", "arc", "state", "objects", "rows", "rejected", "seconds"];
 
+/// Seconds that runs may go on after a request to stop, on AWS: less than what stops a container gives it.
+const GRACE_SECONDS_AWS: u64 = 25;
+/// The most small runs side by side.
+const RUNS_MAX: i64 = 64;
+
 /// Arguments of `arc up`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+On a local placement boundaries watch folders; on one on AWS they drain the queues that `arc deploy`
+made. Any number of these processes may work on one placement.
+
+  arc up -p lake.jsonnet
+  arc up -p lake.jsonnet --listen 0.0.0.0:9090      with /healthz, /readyz and /metrics
+  arc up -p lake.jsonnet --once                     do all that is due, then stop")]
 pub struct Args {
     #[command(flatten)]
     project: ProjectArgs,
@@ -23,17 +39,39 @@ pub struct Args {
     /// The time that boundaries see, in place of the clock: what they take in has arrived by then.
     #[arg(long, value_name = "TIME")]
     as_of: Option<String>,
+    /// Tell of health and metrics here; nowhere where not given.
+    #[arg(long, value_name = "ADDR:PORT", conflicts_with = "once")]
+    listen: Option<SocketAddr>,
+    /// Small runs side by side; a large one needs all of them, or all but one of three and more.
+    #[arg(long, value_name = "N", default_value_t = RUNS_DEFAULT, value_parser = clap::value_parser!(u32).range(1..=RUNS_MAX))]
+    runs: u32,
+    /// How long runs may go on after a request to stop, before they are given up to be run again; where not given 25 on AWS,
+    /// and on one machine until they are done.
+    #[arg(long, value_name = "SECONDS")]
+    grace: Option<u64>,
+}
+
+impl Args {
+    fn options(&self, engine: &Engine, context: &Context) -> anyhow::Result<Options> {
+        let as_of = self.as_of.as_deref().map(|text| parse_moment(text, context.now)).transpose().map_err(super::usage)?;
+        let grace = self.grace.or(engine.aws.as_ref().map(|_| GRACE_SECONDS_AWS)).map(Duration::from_secs);
+        let usual = Options::once(&engine.project, Progress::new(context.progress), !context.quiet);
+        Ok(Options { once: self.once, as_of, runs: self.runs, grace, is_watched: self.listen.is_some(), ..usual })
+    }
 }
 
 /// Works until stopped, or until nothing is due.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let stop = Stop::on_signals()?;
-    let as_of: Option<DateTime<Utc>> =
-        args.as_of.as_deref().map(|text| parse_moment(text, context.now)).transpose().map_err(super::usage)?;
-    let engine = Engine::open(args.project.load()?).await?;
-    let options = Options { once: args.once, as_of, progress: Progress::new(context.progress), is_told: !context.quiet };
-    if options.is_told && !options.once {
-        eprintln!("{} boundaries, {} arcs; Ctrl-C stops", engine.project.boundaries.len(), engine.project.arcs.len());
+    let engine = args.project.open(args.project.load()?).await?;
+    let options = args.options(&engine, context)?;
+    if options.is_told {
+        begin(&engine, &options);
+    }
+    if let Some(address) = args.listen {
+        let served = telemetry::serve(address, options.telemetry.clone()).await;
+        let address = served.map_err(|error| Trouble::usage(format!("--listen {address}: {error}")))?;
+        logs::say(&format!("health and metrics: http://{address}/healthz, /readyz, /metrics"));
     }
     let summary = up(&engine, &options, stop).await?;
     if args.once {
@@ -42,7 +80,26 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     if options.is_told {
         tell(&summary);
     }
-    Ok(exit(&summary))
+    // Who was told to stop, and did, has done what was asked for: what failed was told then, and is tried again.
+    Ok(if args.once { exit(&summary) } else { Exit::Done })
+}
+
+/// Says what is about to be done, and what is not.
+fn begin(engine: &Engine, options: &Options) {
+    let project = &engine.project;
+    if !options.once {
+        logs::say(&format!("{} boundaries, {} arcs; Ctrl-C stops", project.boundaries.len(), project.arcs.len()));
+    }
+    if engine.aws.is_none() {
+        return;
+    }
+    for arc in project.arcs.iter().filter(|arc| is_user_image(arc)) {
+        logs::say(&format!("arc {}: its image is for AWS Batch to run; this process leaves it alone", arc.id.arc));
+    }
+    if !project.is_served_by_up() {
+        logs::say("note: functions and jobs do the same work on AWS; nothing is done twice, but looked for twice");
+        logs::say("try: workers: 'up' in `placement`, and arc deploy");
+    }
 }
 
 /// How the program ends after so much work.
@@ -75,17 +132,18 @@ fn fields(ran: &Ran) -> Option<Vec<(&'static str, Cell)>> {
 }
 
 fn tell(summary: &Summary) {
-    let done = summary.ran.iter().filter(|ran| matches!(ran.outcome, Outcome::Done(_))).count();
-    eprintln!("{} lots taken in, {done} runs, {} empty lots passed on, {} failures", summary.lots, summary.empties, summary.failures);
+    let say = |text: String| logs::say(&text);
+    let done = summary.done;
+    say(format!("{} lots taken in, {done} runs, {} empty lots passed on, {} failures", summary.lots, summary.empties, summary.failures));
     for (boundary, waiting, open) in &summary.waiting {
         if *waiting > 0 {
-            eprintln!("{boundary}: {waiting} objects wait; lot {open} closes at {}", open.end().format("%Y-%m-%dT%H:%M:%SZ"));
+            say(format!("{boundary}: {waiting} objects wait; lot {open} closes at {}", open.end().format("%Y-%m-%dT%H:%M:%SZ")));
         }
     }
     if summary.refused > 0 {
-        eprintln!("{} files are not taken until somebody renames them or makes them readable: see the warnings", summary.refused);
+        say(format!("{} files are not taken until somebody renames them or makes them readable: see the warnings", summary.refused));
     }
     if summary.doubtful > 0 {
-        eprintln!("{} runs are partial or rejected more than they may: arc status says which", summary.doubtful);
+        say(format!("{} runs are partial or rejected more than they may: arc status says which", summary.doubtful));
     }
 }

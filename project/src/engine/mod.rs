@@ -2,6 +2,7 @@
 //! runs of its arcs, and what became of them, flow out. All writes go through the stores, so that a crash can be
 //! injected before any of them.
 
+mod echo;
 mod job;
 mod kill;
 mod owner;
@@ -16,10 +17,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use boundary::Hears;
-use manifests::{Aws, AwsSettings, Bus, DiskBus, EventBridgeBus, ObjectStores, Root, Stores};
+use manifests::{Aws, Bus, DiskBus, EventBridgeBus, ObjectStores, Root, Stores};
 use project::synth::Names;
 use project::{Placement, Project};
 
+use crate::cloud::CloudArgs;
 use crate::command::Trouble;
 pub use job::Job;
 pub use progress::{Line, Progress};
@@ -47,15 +49,15 @@ pub struct Engine {
 
 impl Engine {
     /// Opens the stores and registers the project and the datasets it owns.
-    pub async fn open(project: Project) -> anyhow::Result<Engine> {
-        let engine = Engine::look(project).await?;
+    pub async fn open(project: Project, cloud: &CloudArgs) -> anyhow::Result<Engine> {
+        let engine = Engine::look(project, cloud).await?;
         register(&engine.project, &engine.stores).await?;
         Ok(engine)
     }
 
     /// Opens the stores to look at them: nothing is registered.
-    pub async fn look(project: Project) -> Result<Engine, Trouble> {
-        let Opened { stores, bus, root, aws } = open(&project).await?;
+    pub async fn look(project: Project, cloud: &CloudArgs) -> Result<Engine, Trouble> {
+        let Opened { stores, bus, root, aws } = open(&project, cloud).await?;
         Ok(Engine { project: Arc::new(project), stores, bus, owner: owner::this_worker(), root, aws })
     }
 
@@ -94,21 +96,18 @@ struct Opened {
 }
 
 /// The stores of a project's placement.
-pub async fn open_stores(project: &Project) -> Result<Stores, Trouble> {
-    Ok(open(project).await?.stores)
+pub async fn open_stores(project: &Project, cloud: &CloudArgs) -> Result<Stores, Trouble> {
+    Ok(open(project, cloud).await?.stores)
 }
 
-async fn open(project: &Project) -> Result<Opened, Trouble> {
+async fn open(project: &Project, cloud: &CloudArgs) -> Result<Opened, Trouble> {
     match &project.placement {
         Placement::Local { root_uri } => {
             let stores = Stores::below(local_objects(), root_uri).map_err(|error| Trouble::usage(format!("placement.root: {error}")))?;
             let bus = Arc::new(DiskBus::new(stores.artifact.clone()));
             Ok(Opened { stores, bus, root: PathBuf::from(root_uri.trim_start_matches("file://")), aws: None })
         }
-        Placement::Aws { region, .. } => {
-            let settings = AwsSettings { region: Some(region.clone()), ..boundary::aws::settings() };
-            open_aws(project, &Aws::load(&settings).await)
-        }
+        Placement::Aws { region, .. } => open_aws(project, &Aws::load(&cloud.settings(Some(region))).await),
     }
 }
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::logs;
+
 /// How often a spinner turns, in milliseconds.
 const TURN_MILLISECONDS: u64 = 120;
 
@@ -49,12 +51,14 @@ impl Progress {
         self.is_shown
     }
 
-    /// Writes a line of text to stderr, above the moving ones.
+    /// Says a line of text on stderr, above the moving ones.
     pub fn say(&self, text: &str) {
-        match self.is_shown {
-            true => self.lines.suspend(|| eprintln!("{text}")),
-            false => eprintln!("{text}"),
-        }
+        self.lines.suspend(|| logs::say(text));
+    }
+
+    /// Says that something failed, in the same place.
+    pub fn fail(&self, text: &str) {
+        self.lines.suspend(|| logs::fail(text, None));
     }
 }
 
@@ -80,6 +84,11 @@ impl Line {
     /// How far something else is.
     pub fn note(&self, text: &str) {
         self.bar.set_message(format!("{} {text}", self.text));
+    }
+
+    /// So much more is to be done.
+    pub fn grow(&self, more: u64) {
+        self.bar.inc_length(more);
     }
 
     /// So much more is done.

@@ -4,6 +4,8 @@
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
+use crate::logs;
+
 /// How a shell names the end by SIGINT.
 const INTERRUPTED: i32 = 130;
 
@@ -20,7 +22,7 @@ impl Stop {
         let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         tokio::spawn(async move {
             either(&mut interrupt, &mut terminate).await;
-            eprintln!("stopping: what is in flight is finished first; once more stops at once");
+            logs::say("stopping: what is in flight is finished first; once more stops at once");
             let _ = ask.send(true);
             either(&mut interrupt, &mut terminate).await;
             std::process::exit(INTERRUPTED);

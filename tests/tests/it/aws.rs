@@ -26,6 +26,11 @@ fn an_image_of_clusterless_beside_our_own_arcs() {
     passes("side_by_side.py");
 }
 
+#[test]
+fn one_process_on_s3() {
+    passes("up.py");
+}
+
 fn passes(script: &str) {
     let Some(doubles) = std::env::var("ARCLAKE_DOUBLES").ok().filter(|doubles| !doubles.is_empty()) else {
         eprintln!("SKIPPED: no servers that stand in for AWS; `tests/run` installs them where it can");

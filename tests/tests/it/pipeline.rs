@@ -2,7 +2,7 @@
 //! right exit code and the next step.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -373,8 +373,10 @@ fn up_takes_in_what_arrives_and_ends_when_asked() {
     project["boundaries"][0]["eventArrival"] = json!("infrequent");
     project["boundaries"][0].as_object_mut().expect("an object").remove("from");
     let lake = Lake::empty(project);
-    let mut child =
-        arc(&["up", "-p"]).arg(lake.path("project.json")).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("arc starts");
+    let log = lake.path("up.log");
+    let mut command = arc(&["up", "--listen", "127.0.0.1:0", "--log-format", "json", "-p"]);
+    let said = std::fs::File::create(&log).expect("a file");
+    let mut child = command.arg(lake.path("project.json")).stdout(Stdio::null()).stderr(said).spawn().expect("arc starts");
     lake.log("late.log", LINE.repeat(7).as_bytes(), "2026-02-06T10:01:00Z");
     let started = Instant::now();
     let is_done = |lake: &Lake| lake.files().keys().any(|path| path.contains("name=errors") && path.contains("state=complete"));
@@ -382,11 +384,28 @@ fn up_takes_in_what_arrives_and_ends_when_asked() {
         std::thread::sleep(Duration::from_millis(100));
     }
     assert!(is_done(&lake), "{:?}", lake.files().keys());
+    let said = std::fs::read_to_string(&log).expect("a log");
+    let address = said.split("http://").nth(1).and_then(|rest| rest.split('/').next()).expect("an address").to_owned();
+    assert!(ask(&address, "/readyz").starts_with("HTTP/1.1 200 OK"), "{said}");
+    let metrics = ask(&address, "/metrics");
+    assert!(metrics.contains("\narclake_rows_total{arc=\"convert\"} 7\n") && metrics.ends_with("# EOF\n"), "{metrics}");
     let asked = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill");
     assert!(asked.success());
     let status = child.wait().expect("it ends");
     assert_eq!(status.code(), Some(0), "{status}");
     assert_eq!(lake.query("SELECT count(*) AS n FROM access_logs"), json!([{"n": 7}]));
+    let said = std::fs::read_to_string(&log).expect("a log");
+    let events: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
+    assert!(events.iter().any(|event| event["arc"] == "convert" && event["rows"] == 7), "{said}");
+}
+
+/// What an endpoint answers, head and body.
+fn ask(address: &str, path: &str) -> String {
+    let mut stream = std::net::TcpStream::connect(address).expect("somebody listens");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n").expect("a request");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer
 }
 
 #[test]

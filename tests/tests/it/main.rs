@@ -4,6 +4,7 @@ mod aws;
 mod bad_input;
 mod crash;
 mod faults;
+mod helm;
 mod pipeline;
 mod readers;
 mod schema;

@@ -26,6 +26,10 @@ use crate::shape::Shaped;
 /// Objects read side by side.
 const READERS_MAX: usize = 4;
 
+/// Threads that one reader of local files keeps busy. The next object's text would only push that of the one whose turn it is
+/// out of the cache.
+const THREADS_PER_LOCAL_READER: usize = 4;
+
 /// What readers and parsers tell the sequence.
 pub(super) enum Message {
     /// A block of an object, by its place there; with the lineage of its rows where that is not its place.
@@ -71,7 +75,7 @@ pub(super) fn start<'scope>(
     messages: Sender<Message>,
 ) {
     let (next, blocks) = (Arc::new(AtomicUsize::new(0)), Blocks::default());
-    let readers = job.sources.len().min(job.limits.threads).clamp(1, READERS_MAX);
+    let readers = readers(&job.sources, job.limits.threads);
     for _ in 0..readers {
         let budget = Budget::new(job.limits.in_flight_bytes / readers);
         let reader = Reader { job, tasks: tasks.clone(), runtime, failure, messages: messages.clone(), budget, blocks: blocks.clone() };
@@ -83,6 +87,13 @@ pub(super) fn start<'scope>(
             }
         });
     }
+}
+
+/// How many readers there are. Where objects come over a network, the next ones are asked for while one is read.
+fn readers(sources: &[SourceObject], threads: usize) -> usize {
+    let is_local = sources.iter().all(|source| source.uri.starts_with("file://"));
+    let wanted = if is_local { threads.div_ceil(THREADS_PER_LOCAL_READER) } else { threads };
+    wanted.min(sources.len()).clamp(1, READERS_MAX)
 }
 
 impl Reader<'_> {

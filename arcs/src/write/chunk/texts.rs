@@ -109,7 +109,13 @@ impl Texts {
             texts.for_each(|text| self.places.push(self.dictionary.place(Key::of(make_view(text, 0, 0), text), text)));
             return;
         }
+        let (mut ahead, mut fetched) = (texts.clone(), 0);
         for text in texts.clone() {
+            if fetched == 0 {
+                fetch(ahead.by_ref().take(AHEAD));
+                fetched = AHEAD;
+            }
+            fetched -= 1;
             push_plain(text, &mut self.plain);
             self.page_bounds.add(text);
             self.count += 1;
@@ -220,6 +226,12 @@ impl Texts {
             bloom_filter,
         })
     }
+}
+
+/// Brings texts into the cache: reads that do not wait for each other, before copies that would.
+fn fetch<'a>(texts: impl Iterator<Item = &'a [u8]>) {
+    let ends = texts.map(|text| text.first().unwrap_or(&0) ^ text.last().unwrap_or(&0));
+    std::hint::black_box(ends.fold(0, |seen, end| seen ^ end));
 }
 
 impl PageValues for Texts {

@@ -432,7 +432,8 @@ mod tests {
             runtime.block_on(async {
                 let queue = Arc::new(MemoryQueue::default());
                 let fate = |n: u8| [Fate::Refuse, Fate::RefuseAfter, Fate::Twice][usize::from(n)];
-                let faults: Arc<dyn Faults> = Arc::new(FailAt(Mutex::new(fates.iter().map(|(left, n)| (*left, fate(*n))).collect())));
+                let storm = Arc::new(FailAt(Mutex::new(fates.iter().map(|(left, n)| (*left, fate(*n))).collect())));
+                let faults: Arc<dyn Faults> = storm.clone();
                 let objects = ObjectStores::memory().wrapped(move |store| Arc::new(FaultyStore::new(store, faults.clone())));
                 let stores = Stores::below(objects, "memory:///lake").unwrap();
                 let mut names = BTreeSet::new();
@@ -463,6 +464,7 @@ mod tests {
                     queue.expire();
                     assert!(tries < 100);
                 }
+                storm.0.lock().unwrap().clear();
                 queue.expire();
                 last.tick(at(9_600)).await.unwrap();
                 let found = committed(&stores).await;

@@ -102,7 +102,13 @@ impl ObjectStores {
     /// The place of a URI. Refuses `..`, empty segments, and schemes nobody registered.
     pub fn locate(&self, uri: &str) -> Result<Located, ManifestsError> {
         let fail = |reason: String| ManifestsError::Uri { uri: uri.to_owned(), reason };
-        let found = self.by_prefix.iter().find_map(|(prefix, store)| Some((uri.strip_prefix(prefix.as_str())?, store.clone())));
+        let served = |(prefix, store): &(String, Arc<dyn ObjectStore>)| {
+            let rest = uri.strip_prefix(prefix.as_str())?;
+            // What stands between a bucket and a key belongs to neither.
+            let separator = if prefix.starts_with(S3) && !prefix.ends_with('/') { "/" } else { "" };
+            Some((rest.strip_prefix(separator).unwrap_or(rest), store.clone()))
+        };
+        let found = self.by_prefix.iter().find_map(served);
         let found = match found {
             None => self.locate_bucket(uri).transpose().map_err(|error| fail(error.to_string()))?,
             found => found,
@@ -310,6 +316,14 @@ mod tests {
         for uri in ["s3://one/../x", "s3://one//a", "s3://one/a//b", "http://one/x"] {
             assert!(stores.locate(uri).is_err(), "{uri}");
         }
+    }
+
+    #[test]
+    fn a_registered_bucket_serves_its_keys() {
+        let mut stores = ObjectStores::default();
+        stores.register("s3://one", Arc::new(InMemory::new()));
+        assert_eq!(stores.locate("s3://one/a/b").unwrap().path.as_ref(), "a/b");
+        assert!(stores.locate("s3://one//a").is_err());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const STORED_BUFFER_BYTES: usize = 256 * 1024;
 
 /// Plain bytes given at a time, so that a bomb is seen soon.
-const PLAIN_READ_BYTES_MAX: usize = 1024 * 1024;
+const PLAIN_READ_BYTES_MAX: usize = 256 * 1024;
 
 /// The longest magic number, in bytes.
 const MAGIC_BYTES: usize = 4;

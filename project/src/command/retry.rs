@@ -16,6 +16,9 @@ pub struct Args {
     /// Only this arc; all where not given.
     #[arg(long)]
     arc: Option<String>,
+    /// Only this lot; all where not given.
+    #[arg(long, value_name = "LOT")]
+    lot: Option<Lot>,
     #[command(flatten)]
     project: ProjectArgs,
 }
@@ -31,7 +34,8 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let progress = Progress::new(context.progress);
     let (mut ran, mut submitted) = (Vec::new(), 0);
     for arc in &arcs {
-        for plan in to_retry(&engine, arc, context).await? {
+        let plans = to_retry(&engine, arc, context).await?;
+        for plan in plans.into_iter().filter(|plan| args.lot.is_none_or(|lot| lot == plan.lot)) {
             if let Some(function) = remote(&engine, arc) {
                 submit(&engine, arc, &plan, &function).await?;
                 submitted += 1;

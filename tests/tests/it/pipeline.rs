@@ -350,8 +350,11 @@ fn a_failed_arc_stops_no_other_and_can_be_retried() {
     assert_eq!(done.code, Some(1), "{done:?}");
     assert_eq!(lake.query("SELECT sum(requests) AS n FROM errors"), json!([{"n": 84}]));
     std::fs::write(&folder, "").expect("opened");
+    let elsewhere = lake.arc(&["retry", "--arc", "gate", "--lot", "20200101PT5M000"]);
+    assert!(elsewhere.err.contains("nothing has failed"), "{elsewhere:?}");
     let retried = lake.arc(&["retry"]);
     assert_eq!(retried.code, Some(0), "{retried:?}");
+    assert!(retried.err.contains("gate"), "{retried:?}");
     assert_eq!(lake.up().code, Some(0));
 }
 

@@ -71,7 +71,7 @@ impl CommitIndex {
 }
 
 /// 128 bits of an identity: of two million, two are the same once in 10²⁶ times.
-fn hash(uri: &str, mark: &str) -> u128 {
+pub(crate) fn hash(uri: &str, mark: &str) -> u128 {
     let half = |salt: u8| {
         let mut hasher = DefaultHasher::new();
         (salt, uri, mark).hash(&mut hasher);

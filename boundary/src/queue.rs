@@ -6,7 +6,6 @@
 //! received. Such a document is deleted when commits hold all of it.
 
 use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,8 +13,10 @@ use async_trait::async_trait;
 use futures::stream::FuturesUnordered;
 use futures::{StreamExt, TryStreamExt};
 use manifests::{ManifestObject, ManifestsError, Stores, paths};
+use sha2::{Digest, Sha256};
 
 use crate::arrivals::{ARRIVALS_PER_BATCH, Arrival, Arrivals, Scanned, Taker};
+use crate::commit_index::hash;
 use crate::error::BoundaryError;
 use crate::filter::Filter;
 use crate::gather::OBJECTS_PER_LOT_MAX;
@@ -149,16 +150,14 @@ struct Scan<'a> {
     taker: &'a mut dyn Taker,
     batch: Vec<Arrival>,
     /// Hashes of what was handed over: a message that is given out twice tells of nothing new.
-    seen: HashSet<u64>,
+    seen: HashSet<u128>,
     objects: usize,
 }
 
 impl Scan<'_> {
     fn add(&mut self, arrivals: &[Arrival]) {
         for arrival in arrivals {
-            let mut hasher = DefaultHasher::new();
-            (&arrival.uri, arrival.mark()).hash(&mut hasher);
-            if self.seen.insert(hasher.finish()) {
+            if self.seen.insert(hash(&arrival.uri, &arrival.mark())) {
                 self.objects += 1;
                 self.batch.push(arrival.clone());
             }
@@ -179,15 +178,15 @@ impl Scan<'_> {
 /// Writes arrivals down beside the dataset, for the next scan to hand over.
 pub(crate) async fn create_document(stores: &Stores, spec: &BoundarySpec, objects: &[ManifestObject]) -> Result<String, BoundaryError> {
     let body = serde_json::to_vec(objects).map_err(|error| unread_document("", &error))?;
-    let mut hasher = DefaultHasher::new();
-    body.hash(&mut hasher);
+    let mut digest = Sha256::digest(&body);
     loop {
-        let path = paths::waiting_arrivals(&spec.dataset.id(), hasher.finish());
+        let name = digest.first_chunk().map_or(0, |first| u64::from_be_bytes(*first));
+        let path = paths::waiting_arrivals(&spec.dataset.id(), name);
         if stores.metadata.create(&path, body.clone()).await? {
             return Ok(path);
         }
         // The same is there, and may be about to go: this one has a name of its own.
-        0u8.hash(&mut hasher);
+        digest = Sha256::digest(digest);
     }
 }
 

@@ -26,7 +26,7 @@ pub struct CloudArgs {
     /// A profile of the AWS configuration files.
     #[arg(long, value_name = "NAME", env = "AWS_PROFILE")]
     pub profile: Option<String>,
-    /// Where all services of AWS answer, for a test server; AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_<SERVICE> where not given.
+    /// Where all services of AWS answer, for a test server; `AWS_ENDPOINT_URL` and `AWS_ENDPOINT_URL_<SERVICE>` where not given.
     // No variable of this argument: what is given here goes before the variables of single services.
     #[arg(long, value_name = "URL")]
     pub endpoint_url: Option<String>,

@@ -2,9 +2,11 @@
 //! back when the last column of them is encoded. A task never waits for another task, so the pool cannot lock up.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crate::error::ArcsError;
 
@@ -23,7 +25,15 @@ pub(crate) enum Urgency {
 struct Queues {
     first: VecDeque<Task>,
     then: VecDeque<Task>,
+    /// Threads that wait: nobody has to be told where there are none.
+    waiting: usize,
     closed: bool,
+}
+
+impl Queues {
+    fn pop(&mut self) -> Option<Task> {
+        self.first.pop_front().or_else(|| self.then.pop_front())
+    }
 }
 
 struct Shared {
@@ -31,7 +41,9 @@ struct Shared {
     ready: Condvar,
 }
 
-/// A fixed number of threads. Dropping the last handle ends them once the queues are empty.
+/// A fixed number of threads, which end when it is closed or dropped, once the queues are empty. Readers that have nothing
+/// to read, or no room for it, work beside them ([`Tasks::help`], [`Budget::of_helper`]): a thread that goes on with
+/// other work stays where it is and keeps its cache, one that waits and is woken may be put beside another, on one core.
 pub(crate) struct Pool {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
@@ -64,13 +76,26 @@ impl Pool {
     }
 }
 
-impl Drop for Pool {
-    fn drop(&mut self) {
+impl Pool {
+    /// Lets all that work on the queues end once these are empty.
+    pub(crate) fn close(&self) {
         lock(&self.shared.queues).closed = true;
         self.shared.ready.notify_all();
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.close();
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
+    }
+}
+
+impl fmt::Debug for Tasks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tasks").finish_non_exhaustive()
     }
 }
 
@@ -82,30 +107,73 @@ impl Tasks {
             Urgency::First => queues.first.push_back(Box::new(task)),
             Urgency::Then => queues.then.push_back(Box::new(task)),
         }
+        let is_awaited = queues.waiting > 0;
         drop(queues);
-        self.0.ready.notify_one();
+        if is_awaited {
+            self.0.ready.notify_one();
+        }
+    }
+
+    /// Works on tasks, as the pool's own threads do, until the pool is closed.
+    pub(crate) fn help(&self, failure: &Failure) {
+        work(&self.0, failure);
+    }
+
+    /// Works on tasks until there is what is wanted. `None` once the run has failed.
+    fn help_until<T>(&self, mut wanted: impl FnMut() -> Option<T>, failure: &Failure) -> Option<T> {
+        let mut queues = lock(&self.0.queues);
+        loop {
+            if let Some(found) = wanted() {
+                return Some(found);
+            }
+            if failure.is_set() {
+                return None;
+            }
+            queues = match queues.pop() {
+                Some(task) => {
+                    drop(queues);
+                    run(task, failure);
+                    lock(&self.0.queues)
+                }
+                None => wait(&self.0, queues, Some(WAIT)),
+            };
+        }
     }
 }
 
 fn work(shared: &Shared, failure: &Failure) {
     while let Some(task) = next(shared) {
-        if std::panic::catch_unwind(AssertUnwindSafe(task)).is_err() {
-            failure.set(ArcsError::internal("a worker thread panicked"));
-        }
+        run(task, failure);
     }
+}
+
+fn run(task: Task, failure: &Failure) {
+    if std::panic::catch_unwind(AssertUnwindSafe(task)).is_err() {
+        failure.set(ArcsError::internal("a worker thread panicked"));
+    }
+}
+
+/// Waits for something new.
+fn wait<'a>(shared: &'a Shared, mut queues: MutexGuard<'a, Queues>, most: Option<Duration>) -> MutexGuard<'a, Queues> {
+    queues.waiting += 1;
+    queues = match most {
+        Some(most) => shared.ready.wait_timeout(queues, most).unwrap_or_else(PoisonError::into_inner).0,
+        None => shared.ready.wait(queues).unwrap_or_else(PoisonError::into_inner),
+    };
+    queues.waiting -= 1;
+    queues
 }
 
 fn next(shared: &Shared) -> Option<Task> {
     let mut queues = lock(&shared.queues);
     loop {
-        let task = queues.first.pop_front();
-        if let Some(task) = task.or_else(|| queues.then.pop_front()) {
+        if let Some(task) = queues.pop() {
             return Some(task);
         }
         if queues.closed {
             return None;
         }
-        queues = shared.ready.wait(queues).unwrap_or_else(PoisonError::into_inner);
+        queues = wait(shared, queues, None);
     }
 }
 
@@ -141,6 +209,8 @@ pub(crate) struct Budget {
     bytes_max: usize,
     used: Mutex<usize>,
     freed: Condvar,
+    /// Where who waits for a share works meanwhile.
+    tasks: Option<Tasks>,
 }
 
 /// A share of a [`Budget`], given back when dropped.
@@ -150,36 +220,56 @@ pub(crate) struct Share {
     bytes: usize,
 }
 
-/// How long a reader waits for a share before it looks whether the run has failed, in milliseconds.
-const WAIT_MILLISECONDS: u64 = 50;
+/// How long a reader waits for a share before it looks whether the run has failed.
+const WAIT: Duration = Duration::from_millis(50);
 
 impl Budget {
     /// A budget of so many bytes.
     pub(crate) fn new(bytes_max: usize) -> Arc<Budget> {
-        Arc::new(Budget { bytes_max, used: Mutex::new(0), freed: Condvar::new() })
+        Arc::new(Budget { bytes_max, used: Mutex::new(0), freed: Condvar::new(), tasks: None })
+    }
+
+    /// The same, for one who works on tasks where there is no room.
+    pub(crate) fn of_helper(bytes_max: usize, tasks: Tasks) -> Arc<Budget> {
+        Arc::new(Budget { bytes_max, used: Mutex::new(0), freed: Condvar::new(), tasks: Some(tasks) })
     }
 
     /// Waits until `bytes` are free, or all is free where `bytes` is more than there ever can be. `None` once the run
     /// has failed.
     pub(crate) fn take(self: &Arc<Budget>, bytes: usize, failure: &Failure) -> Option<Share> {
         let bytes = bytes.min(self.bytes_max);
+        if let Some(tasks) = &self.tasks {
+            return tasks.help_until(|| self.share(&mut lock(&self.used), bytes), failure);
+        }
         let mut used = lock(&self.used);
-        while *used + bytes > self.bytes_max {
-            let wait = std::time::Duration::from_millis(WAIT_MILLISECONDS);
-            used = self.freed.wait_timeout(used, wait).unwrap_or_else(PoisonError::into_inner).0;
+        loop {
+            if let Some(share) = self.share(&mut used, bytes) {
+                return Some(share);
+            }
+            used = self.freed.wait_timeout(used, WAIT).unwrap_or_else(PoisonError::into_inner).0;
             if failure.is_set() {
                 return None;
             }
         }
-        *used += bytes;
-        Some(Share { budget: self.clone(), bytes })
+    }
+
+    fn share(self: &Arc<Self>, used: &mut usize, bytes: usize) -> Option<Share> {
+        (*used + bytes <= self.bytes_max).then(|| {
+            *used += bytes;
+            Share { budget: self.clone(), bytes }
+        })
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
         *lock(&self.budget.used) -= self.bytes;
-        self.budget.freed.notify_all();
+        match &self.budget.tasks {
+            // Under the lock, so that nobody begins to wait between the look and the word.
+            Some(Tasks(shared)) if lock(&shared.queues).waiting > 0 => shared.ready.notify_all(),
+            Some(_) => {}
+            None => self.budget.freed.notify_all(),
+        }
     }
 }
 
@@ -217,5 +307,31 @@ mod tests {
         let _held = budget.take(10, &failure);
         failure.set(ArcsError::Stopped);
         assert!(budget.take(1, &failure).is_none());
+    }
+
+    #[test]
+    fn who_waits_for_room_works_meanwhile() {
+        let failure = Arc::new(Failure::default());
+        let (pool, (begin, begun)) = (Pool::start(1, &failure), std::sync::mpsc::channel::<()>());
+        let tasks = pool.tasks();
+        // The pool's own thread is busy until the helper has done what it waits for.
+        tasks.submit(Urgency::First, move || drop(begun.recv()));
+        let budget = Budget::of_helper(10, tasks.clone());
+        let all = budget.take(10, &failure).unwrap();
+        tasks.submit(Urgency::Then, move || {
+            drop(all);
+            let _ = begin.send(());
+        });
+        assert_eq!(budget.take(7, &failure).unwrap().bytes, 7);
+        // Who has nothing to read works until the pool is closed.
+        std::thread::scope(|scope| {
+            let helper = scope.spawn(|| tasks.help(&failure));
+            tasks.submit(Urgency::First, || ());
+            pool.close();
+            helper.join().unwrap();
+        });
+        let held = budget.take(10, &failure);
+        failure.set(ArcsError::Stopped);
+        assert!(held.is_some() && budget.take(1, &failure).is_none());
     }
 }

@@ -264,7 +264,8 @@ fn shape(job: &ConvertJob) -> Result<Shape, ArcsError> {
 
 fn run(job: &ConvertJob, continued: Option<&Continued>, runtime: &Handle, failure: &Arc<Failure>) -> Result<Staged, ArcsError> {
     let shape = Arc::new(shape(job)?);
-    let pool = Pool::start(job.limits.threads, failure);
+    let helpers = if continued.is_none() { readers::helpers(job) } else { 0 };
+    let pool = Pool::start(job.limits.threads.saturating_sub(helpers), failure);
     let (messages, received) = mpsc::channel();
     let sequenced = std::thread::scope(|scope| {
         let shaper = (!shape.is_plain()).then(|| Shaper::new(job, &shape, &pool.tasks(), failure, messages.clone()));
@@ -274,11 +275,8 @@ fn run(job: &ConvertJob, continued: Option<&Continued>, runtime: &Handle, failur
         }
         let continued = continued.cloned().unwrap_or_default();
         let sequenced = sequence::run(job, &shape, shaper, &continued, &pool.tasks(), runtime, failure, &received);
-        if let Err(error) = sequenced {
-            failure.set(error);
-            return None;
-        }
-        sequenced.ok()
+        pool.close();
+        sequenced.map_err(|error| failure.set(error)).ok()
     });
     drop(pool);
     match (failure.take(), sequenced) {

@@ -1,6 +1,6 @@
 //! The readers of a conversion: source objects flow in, parsed blocks flow out as messages, in any order. Each reader is
 //! a thread that takes one object after the other; its own share of the bound on what is in flight lets the object
-//! whose turn it is always go on.
+//! whose turn it is always go on. Readers of local files parse and encode themselves where there is no room, and at the end.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -76,8 +76,10 @@ pub(super) fn start<'scope>(
 ) {
     let (next, blocks) = (Arc::new(AtomicUsize::new(0)), Blocks::default());
     let readers = readers(&job.sources, job.limits.threads);
+    let is_helping = helpers(job) > 0;
     for _ in 0..readers {
-        let budget = Budget::new(job.limits.in_flight_bytes / readers);
+        let bytes_max = job.limits.in_flight_bytes / readers;
+        let budget = if is_helping { Budget::of_helper(bytes_max, tasks.clone()) } else { Budget::new(bytes_max) };
         let reader = Reader { job, tasks: tasks.clone(), runtime, failure, messages: messages.clone(), budget, blocks: blocks.clone() };
         let next = next.clone();
         scope.spawn(move || {
@@ -85,14 +87,28 @@ pub(super) fn start<'scope>(
             if std::panic::catch_unwind(work).is_err() {
                 failure.set(ArcsError::internal("a reader panicked"));
             }
+            let tasks = reader.tasks.clone();
+            drop(reader);
+            if is_helping {
+                tasks.help(failure);
+            }
         });
     }
 }
 
+/// How many readers work on tasks as the pool's threads do. Those that wait for a network do not: there should always be one
+/// that listens.
+pub(super) fn helpers(job: &ConvertJob) -> usize {
+    if is_local(&job.sources) { readers(&job.sources, job.limits.threads) } else { 0 }
+}
+
+fn is_local(sources: &[SourceObject]) -> bool {
+    sources.iter().all(|source| source.uri.starts_with("file://"))
+}
+
 /// How many readers there are. Where objects come over a network, the next ones are asked for while one is read.
 fn readers(sources: &[SourceObject], threads: usize) -> usize {
-    let is_local = sources.iter().all(|source| source.uri.starts_with("file://"));
-    let wanted = if is_local { threads.div_ceil(THREADS_PER_LOCAL_READER) } else { threads };
+    let wanted = if is_local(sources) { threads.div_ceil(THREADS_PER_LOCAL_READER) } else { threads };
     wanted.min(sources.len()).clamp(1, READERS_MAX)
 }
 
@@ -197,4 +213,30 @@ fn broken(
         return Ok((reason.clone(), Some(reason)));
     }
     Ok((format!("the {} data cannot be decoded on: {error}", compression.as_str()), None))
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::memory::InMemory;
+    use object_store::path::Path;
+
+    use super::*;
+
+    fn objects(uris: &[&str]) -> Vec<SourceObject> {
+        let store: Arc<dyn object_store::ObjectStore> = Arc::new(InMemory::new());
+        let object = |uri: &&str| {
+            let (uri, path, store) = ((*uri).to_owned(), Path::from("a"), store.clone());
+            SourceObject { uri, size: 1, etag: None, version: None, store, path }
+        };
+        uris.iter().map(object).collect()
+    }
+
+    #[test]
+    fn local_files_share_a_reader_and_distant_ones_are_asked_for_side_by_side() {
+        let (local, distant) = (objects(&["file:///a"; 9]), objects(&["s3://lake/a"; 9]));
+        assert_eq!([1, 2, 4, 5, 64].map(|threads| readers(&local, threads)), [1, 1, 1, 2, 4]);
+        assert_eq!([1, 2, 4, 5, 64].map(|threads| readers(&distant, threads)), [1, 2, 4, 4, 4]);
+        assert_eq!(readers(&objects(&["file:///a", "s3://lake/a"]), 4), 2, "one distant object is enough, and two need no more");
+        assert_eq!(readers(&[], 4), 1);
+    }
 }

@@ -108,7 +108,8 @@ struct Committed {
 pub async fn run(context: &RunContext, arc: &ArcSpec, plan: &RunPlan) -> Result<RunReport, ArcsError> {
     if let Some(manifests) = finished(context, arc, plan).await? {
         let is_past_reject_limit = workload::is_past_reject_limit(arc, &manifests);
-        return Ok(RunReport::new(arc, plan, &context.stores, &manifests, is_past_reject_limit));
+        let report = RunReport::new(arc, plan, &context.stores, &manifests, is_past_reject_limit);
+        return Ok(RunReport { was_done: true, ..report });
     }
     let (stores, is_dead) = (&context.stores, |owner: &str| (context.is_dead)(owner));
     let mut lease = stores.acquire(&arc.id, plan.lot, &context.owner, context.now(), context.lease, is_dead).await?;

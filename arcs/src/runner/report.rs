@@ -27,6 +27,9 @@ pub struct RunReport {
     pub comment: Option<String>,
     /// Whether more lines were rejected than the arc's `rejectLimitPercent` allows.
     pub past_reject_limit: bool,
+    /// Whether the lot was done before this run, which then wrote nothing. No part of what became of the lot.
+    #[serde(skip)]
+    pub was_done: bool,
 }
 
 impl RunReport {
@@ -46,6 +49,7 @@ impl RunReport {
             manifests: manifests.iter().map(uri).collect(),
             comment: main.and_then(|main| main.comment.clone()),
             past_reject_limit,
+            was_done: false,
         }
     }
 

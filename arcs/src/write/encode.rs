@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex};
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::Field;
-use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, ArrowWriterOptions, compute_leaves};
 use parquet::column::writer::ColumnCloseResult;
@@ -19,7 +18,7 @@ use parquet::schema::types::{ColumnPath, SchemaDescPtr};
 
 use crate::error::ArcsError;
 use crate::pool::{Failure, Tasks, Urgency, lock};
-use crate::write::chunk::Chunk;
+use crate::write::chunk::{Chunk, Encoded};
 use crate::write::stage::{FileSink, StagedFile};
 use crate::write::table::{Batch, TableSchema};
 
@@ -58,7 +57,7 @@ enum ColumnWriter {
 
 /// An encoded column of a row group.
 enum Closed {
-    Own(Bytes, Box<ColumnCloseResult>),
+    Own(Encoded, Box<ColumnCloseResult>),
     Arrow(Box<ArrowColumnChunk>),
 }
 

@@ -1,8 +1,8 @@
 //! Staged files: bytes flow in from any thread, parts flow to the store, and nothing can be read until
 //! [`StagedFile::publish`]. On local disk that is a temporary file and a rename, on S3 a multipart upload.
 //!
-//! Bounds: two parts of [`PART_BYTES`] in flight for each file; [`UPLOADS_MAX`] small files staged in the store, further
-//! small ones wait in one temporary file, so that a lot of a great many partitions needs neither memory nor handles.
+//! Bounds: three parts of [`PART_BYTES`] for each file; [`UPLOADS_MAX`] small files staged in the store, further small ones
+//! wait in one temporary file, so that a lot of a great many partitions needs neither memory nor handles.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -26,8 +26,11 @@ use crate::write::Target;
 /// Bytes of a part. S3 takes 10,000 parts of 5 MiB to 5 GiB.
 const PART_BYTES: usize = 8 << 20;
 
-/// Parts that may wait for the store.
-const PARTS_WAITING_MAX: usize = 1;
+/// Bytes of a part of a local file after its first one: it is still in the cache when it is written.
+const LOCAL_PART_BYTES: usize = 512 << 10;
+
+/// Bytes of parts that may wait for the store.
+const WAITING_BYTES_MAX: usize = PART_BYTES;
 
 /// Files smaller than a part that are staged in the store.
 const UPLOADS_MAX: usize = 128;
@@ -98,8 +101,13 @@ impl Stage {
         Ok(StagedBytes::Held { file: held.file.clone(), offset, len: bytes.len() })
     }
 
+    /// Bytes of the parts after the first one.
+    fn part_bytes(&self) -> usize {
+        if self.target.uri_base.starts_with("file://") { LOCAL_PART_BYTES } else { PART_BYTES }
+    }
+
     fn start(&self, relative: &str) -> Upload {
-        let (parts, waiting) = mpsc::channel(PARTS_WAITING_MAX);
+        let (parts, waiting) = mpsc::channel(WAITING_BYTES_MAX / self.part_bytes());
         let (store, path) = (self.target.store.clone(), self.target.path(relative));
         let task = self.runtime.spawn(async move {
             let mut upload = store.put_multipart(&path).await?;
@@ -199,12 +207,14 @@ impl FileSink {
 
 impl Write for FileSink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let room = PART_BYTES - self.buffer.len();
-        let taken = bytes.len().min(room);
+        // The first part is large, for small files are staged in another way.
+        let part_bytes = if self.upload.is_some() { self.stage.part_bytes() } else { PART_BYTES };
+        let taken = bytes.len().min(part_bytes - self.buffer.len());
         self.buffer.extend_from_slice(&bytes[..taken]);
         self.size += taken as u64;
-        if self.buffer.len() == PART_BYTES {
-            let part = std::mem::take(&mut self.buffer);
+        if self.buffer.len() == part_bytes {
+            let next = Vec::with_capacity(self.stage.part_bytes());
+            let part = std::mem::replace(&mut self.buffer, next);
             self.send(Part::Bytes(part.into()))?;
         }
         Ok(taken)

@@ -220,6 +220,9 @@ async fn check_state(engine: &Engine, arc: &ArcSpec, plan: &RunPlan, wanted: Opt
 fn report(ran: &Ran, context: &Context) -> anyhow::Result<Exit> {
     match &ran.outcome {
         Outcome::Done(report) => {
+            if report.was_done && !context.quiet {
+                logs::say(&format!("lot {} was done before, and this is its receipt; arc replay does it again", ran.lot));
+            }
             let mut fields = receipt(report);
             fields.extend([("attempt", report.attempt.into()), ("generation", report.generation.into())]);
             let manifests: Vec<serde_json::Value> = report.manifests.iter().map(|uri| uri.as_str().into()).collect();

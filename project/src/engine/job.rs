@@ -38,6 +38,7 @@ impl Job {
     pub fn metrics(&self, project: &str, ran: &Ran, now: DateTime<Utc>) -> String {
         let metrics = Metrics::new(now, vec![("Project", project.to_owned()), ("Arc", ran.arc.clone())]);
         let metrics = match &ran.outcome {
+            Outcome::Done(report) if report.was_done => metrics.with("RunsDoneBefore", "Count", 1.0),
             Outcome::Done(report) => self.of_report(metrics, report, now),
             Outcome::Failed { .. } | Outcome::Elsewhere => metrics.with("RunsEndedWithoutCommit", "Count", 1.0),
         };

@@ -65,6 +65,7 @@ impl fmt::Display for Ran {
                 let again = if *is_transient { "; it is tried again" } else { "; arc retry tries again once that is mended" };
                 write!(f, "{lot} {arc}: failed: {cause}{again}")
             }
+            Outcome::Done(report) if report.was_done => write!(f, "{lot} {arc}: done before"),
             Outcome::Done(report) => {
                 let counts = &report.counts;
                 write!(f, "{lot} {arc}: {}, {} rows", report.state, counts.rows)?;

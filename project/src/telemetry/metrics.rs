@@ -56,7 +56,7 @@ struct Build {
 }
 
 /// How runs end.
-const OUTCOMES: [&str; 6] = ["complete", "partial", "empty", "removed", "failed", "elsewhere"];
+const OUTCOMES: [&str; 7] = ["complete", "partial", "empty", "removed", "failed", "elsewhere", "done_before"];
 
 /// What can fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,7 +177,11 @@ impl Metrics {
         all.register("objects_waiting", "Objects that waited for a lot at the last look", self.waiting.clone());
         all.register("queue_messages", "Messages in the queue of a boundary, about", self.messages.clone());
         all.register("lateness_seconds", "Seconds from the end of a lot to its commit, of the last one", self.lateness.clone());
-        all.register("runs", "Runs that ended, by outcome; elsewhere: another worker had the lease", self.runs.clone());
+        all.register(
+            "runs",
+            "Runs that ended, by outcome; elsewhere: another worker had the lease; done_before: nothing was left to do",
+            self.runs.clone(),
+        );
         all.register("rows", "Rows written", self.rows.clone());
         all.register("rejects", "Lines that a format could not read", self.rejects.clone());
         all.register("bytes_in", "Bytes read, as they were stored", self.bytes_in.clone());
@@ -220,6 +224,8 @@ impl Metrics {
         let outcome = match &ran.outcome {
             Outcome::Failed { .. } => "failed",
             Outcome::Elsewhere => "elsewhere",
+            // Counted by whoever did it.
+            Outcome::Done(report) if report.was_done => "done_before",
             Outcome::Done(report) => {
                 let counts = &report.counts;
                 self.rows.get_or_create(&of).inc_by(counts.rows);

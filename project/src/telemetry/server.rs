@@ -85,6 +85,7 @@ mod tests {
             manifests: Vec::new(),
             comment: None,
             past_reject_limit: false,
+            was_done: false,
         }
     }
 
@@ -99,6 +100,7 @@ mod tests {
         assert_eq!(ask(address, "/").await.0, "HTTP/1.1 404 Not Found");
         let end = ran(Outcome::Elsewhere).lot.end();
         telemetry.ran(&ran(Outcome::Done(Box::new(report()))), end + chrono::TimeDelta::seconds(12));
+        telemetry.ran(&ran(Outcome::Done(Box::new(RunReport { was_done: true, ..report() }))), end + chrono::TimeDelta::seconds(90));
         telemetry.ran(&ran(Outcome::Elsewhere), end);
         telemetry.failed(Failure::Tick);
         telemetry.looked(end);
@@ -111,6 +113,7 @@ mod tests {
             arclake_build_info{version="0.1.0"} 1
             arclake_lateness_seconds{dataset="parquet/1"} 12.0
             arclake_runs_total{arc="toParquet",outcome="complete"} 1
+            arclake_runs_total{arc="toParquet",outcome="done_before"} 1
             arclake_runs_total{arc="toParquet",outcome="elsewhere"} 1
             arclake_rows_total{arc="toParquet"} 7
             arclake_rejects_total{arc="toParquet"} 1
@@ -124,10 +127,10 @@ mod tests {
         .assert_eq(&sorted_runs(told));
     }
 
-    /// Families are kept by hash: the two lines of one stand in either order.
+    /// Families are kept by hash: the lines of one stand in any order.
     fn sorted_runs(mut lines: Vec<&str>) -> String {
         let at = lines.iter().position(|line| line.starts_with("arclake_runs_total")).unwrap();
-        lines[at..at + 2].sort_unstable();
+        lines[at..at + 3].sort_unstable();
         lines.join("\n")
     }
 

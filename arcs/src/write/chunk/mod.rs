@@ -17,7 +17,6 @@ mod texts;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanBufferBuilder};
 use arrow::datatypes::{DataType, Date32Type, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType};
 use arrow::error::ArrowError;
-use bytes::Bytes;
 use parquet::basic::Compression;
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::ParquetError;
@@ -26,6 +25,8 @@ use parquet::schema::types::ColumnDescPtr;
 
 use numbers::Numbers;
 use page::Pages;
+
+pub(crate) use page::Encoded;
 use texts::Texts;
 
 /// Rows of a page.
@@ -138,7 +139,7 @@ impl Chunk {
     }
 
     /// Ends the chunk. Gives its bytes, and what the file says of them.
-    pub(crate) fn close(mut self) -> Result<(Bytes, ColumnCloseResult), ParquetError> {
+    pub(crate) fn close(mut self) -> Result<(Encoded, ColumnCloseResult), ParquetError> {
         if !self.valid.is_empty() {
             self.end_page()?;
         }

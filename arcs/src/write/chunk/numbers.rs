@@ -1,13 +1,12 @@
 //! The values of a column of whole numbers.
 
 use arrow::array::{Array, ArrowPrimitiveType, PrimitiveArray};
-use bytes::Bytes;
 use parquet::basic::{BoundaryOrder, Encoding};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::ParquetError;
 use parquet::file::statistics::{Statistics, ValueStatistics};
 
-use super::page::{Facts, Pages, Rows, Summary};
+use super::page::{Encoded, Facts, Pages, Rows, Summary};
 use super::{DICTIONARY_BYTES, PageValues, bits, dictionary};
 
 /// How much a dictionary weighs on the first page against what it is to serve: as much as half of it.
@@ -102,7 +101,7 @@ impl Numbers {
     }
 
     /// Ends the chunk.
-    pub(super) fn close(self, pages: Pages) -> Result<(Bytes, ColumnCloseResult), ParquetError> {
+    pub(super) fn close(self, pages: Pages) -> Result<(Encoded, ColumnCloseResult), ParquetError> {
         let nulls = Some(pages.nulls() as u64);
         let (least, most) = self.bounds.unzip();
         let statistics = match self.bits {

@@ -3,7 +3,6 @@
 use arrow::array::builder::make_view;
 use arrow::array::{Array, GenericByteViewArray};
 use arrow::datatypes::ByteViewType;
-use bytes::Bytes;
 use parquet::basic::{BoundaryOrder, Encoding};
 use parquet::bloom_filter::Sbbf;
 use parquet::column::writer::ColumnCloseResult;
@@ -13,7 +12,7 @@ use parquet::file::statistics::{Statistics, ValueStatistics};
 
 use super::bounds::{Bounds, cut_above, cut_below};
 use super::dictionary::{self, Key, LENGTH_BYTES, push_plain};
-use super::page::{Facts, LEVELS_BYTES, Pages, Rows, Summary};
+use super::page::{Encoded, Facts, LEVELS_BYTES, Pages, Rows, Summary};
 use super::{DICTIONARY_BYTES, PageValues, bits};
 
 /// Bytes of a text that statistics and the page index keep.
@@ -201,7 +200,7 @@ impl Texts {
     }
 
     /// Ends the chunk.
-    pub(super) fn close(self, pages: Pages) -> Result<(Bytes, ColumnCloseResult), ParquetError> {
+    pub(super) fn close(self, pages: Pages) -> Result<(Encoded, ColumnCloseResult), ParquetError> {
         let nulls = Some(pages.nulls() as u64);
         let statistics = match self.bounds.get() {
             Some((least, greatest)) => {

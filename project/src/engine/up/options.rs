@@ -82,7 +82,7 @@ impl Options {
             }
         }
         summary.failures += usize::from(is_failed);
-        summary.done += usize::from(matches!(ran.outcome, Outcome::Done(_)));
+        summary.done += usize::from(matches!(&ran.outcome, Outcome::Done(report) if !report.was_done));
         summary.doubtful += usize::from(ran.is_doubtful());
         if self.once && summary.ran.len() < REMEMBERED_MAX {
             summary.ran.push(ran.clone());
@@ -95,6 +95,7 @@ fn log_run(ran: &Ran) {
     match &ran.outcome {
         Outcome::Elsewhere => tracing::info!(arc, %lot, "another process has the run"),
         Outcome::Failed { cause, is_transient } => tracing::error!(arc, %lot, is_transient, "run failed: {}", escape(cause)),
+        Outcome::Done(report) if report.was_done => tracing::info!(arc, %lot, "run was done before"),
         Outcome::Done(report) => {
             let counts = &report.counts;
             let (rows, rejected, bytes_in, bytes_out) = (counts.rows, counts.rejected, counts.bytes_in, counts.bytes_out);

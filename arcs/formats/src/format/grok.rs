@@ -57,8 +57,8 @@ static EXAMPLES: &[Example] = &[
 ];
 
 /// The error log of Apache httpd: what 2.4 writes by default, and what 2.2 wrote. A message goes on over lines that programs
-/// of others wrote.
-const HTTPD_ERROR: &str = r#"{"pattern": "\\[%{HTTPDERROR_DATE:time}\\] \\[(?:(?:%{WORD:logger}|-)?:)?%{WORD:level}\\](?: \\[pid %{INT:pid:int}(?::tid %{INT:tid:int})?\\])?(?: (?<file>[A-Za-z0-9_./-]+\\(\\d+\\)):)?(?: (?<error>\\(\\d+\\)[^:\\[]*):)?(?: \\[(?:client|remote) (?<client>[^\\]]+)\\])?(?: |$)%{GREEDYDATA:message}", "timeColumn": "time", "start": "^\\[[A-Z][a-z]{2} [A-Z][a-z]{2} "}"#;
+/// of others wrote. What stands in the first brackets is read as a time anyway, so it is not looked at twice.
+const HTTPD_ERROR: &str = r#"{"pattern": "\\[%{HTTPDERROR_DATE:time}\\] \\[(?:(?:%{WORD:logger}|-)?:)?%{WORD:level}\\](?: \\[pid %{INT:pid:int}(?::tid %{INT:tid:int})?\\])?(?: (?<file>[A-Za-z0-9_./-]+\\(\\d+\\)):)?(?: (?<error>\\(\\d+\\)[^:\\[]*):)?(?: \\[(?:client|remote) (?<client>[^\\]]+)\\])?(?: |$)%{GREEDYDATA:message}", "definitions": {"HTTPDERROR_DATE": "[^\\]]+"}, "timeColumn": "time", "start": "^\\[[A-Z][a-z]{2} [A-Z][a-z]{2} "}"#;
 
 const HTTPD_ERROR_TEXT: &str = "\
     [Fri Feb 06 01:02:03.902022 2026] [core:error] [pid 35708:tid 4328636416] [client 192.0.2.3:4022] File does not exist: /srv/shop/tea\n\
@@ -385,7 +385,7 @@ mod tests {
                 row time="2026-02-06T01:02:05.000001Z" level="WARN" level_original="warn" message="AH00957: to 192.0.2.4:80 (*) failed" pid="7" error="(111)Connection refused"
                 row time="2026-02-06T01:02:06Z" level="FATAL" level_original="emerg" message=""
                 reject at 1 "Fri Feb 30 01:02:06 2026] [emerg] x": `time` is not a time by its format
-                reject at 14 "26] [emerg] x": the pattern does not fit from here on
+                reject at 1 "Fri Feb 06 2026] [emerg] x": `time` is not a time by its format
             "#]],
         );
     }

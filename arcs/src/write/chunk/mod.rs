@@ -10,6 +10,7 @@ mod bounds;
 mod dictionary;
 mod numbers;
 mod page;
+mod pieces;
 #[cfg(test)]
 mod tests;
 mod texts;
@@ -26,7 +27,7 @@ use parquet::schema::types::ColumnDescPtr;
 use numbers::Numbers;
 use page::Pages;
 
-pub(crate) use page::Encoded;
+pub(crate) use pieces::Encoded;
 use texts::Texts;
 
 /// Rows of a page.

@@ -6,7 +6,8 @@ use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::ParquetError;
 use parquet::file::statistics::{Statistics, ValueStatistics};
 
-use super::page::{Encoded, Facts, Pages, Rows, Summary};
+use super::page::{Facts, Pages, Rows, Summary};
+use super::pieces::Encoded;
 use super::{DICTIONARY_BYTES, PageValues, bits, dictionary};
 
 /// How much a dictionary weighs on the first page against what it is to serve: as much as half of it.

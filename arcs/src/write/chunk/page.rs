@@ -2,23 +2,23 @@
 //! flow out.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
-use std::io::{self, Read, Write};
+use std::io;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use parquet::basic::{BoundaryOrder, Compression, Encoding, PageType};
 use parquet::bloom_filter::Sbbf;
 use parquet::column::page::{CompressedPage, Page, PageWriter};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, ColumnIndexBuilder, OffsetIndexBuilder, PageEncodingStats};
-use parquet::file::reader::{ChunkReader, Length};
+use parquet::file::reader::Length;
 use parquet::file::statistics::Statistics;
 use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::ColumnDescPtr;
 use zstd::bulk::Compressor;
 use zstd::zstd_safe::CParameter;
 
+use super::pieces::{Encoded, Pieces};
 use super::{PAGE_ROWS, bits};
 
 /// Bytes that what stands before the values of a page takes at most: its length, and a bit a row with a byte for every
@@ -234,101 +234,4 @@ fn compressor(level: i32) -> io::Result<Compressor<'static>> {
         compressor.set_parameter(CParameter::HashLog(FAST_HASH_LOG))?;
     }
     Ok(compressor)
-}
-
-/// Bytes of a piece at least.
-const PIECE_BYTES_MIN: usize = 512;
-
-/// Bytes in pieces: what is added is copied once, however much there is.
-#[derive(Debug, Default)]
-pub(crate) struct Pieces {
-    full: Vec<Bytes>,
-    open: Vec<u8>,
-}
-
-impl Pieces {
-    fn append(&mut self, more: Pieces) {
-        self.end_piece();
-        self.full.extend(more.full);
-        self.open = more.open;
-    }
-
-    fn end_piece(&mut self) {
-        if !self.open.is_empty() {
-            self.full.push(std::mem::take(&mut self.open).into());
-        }
-    }
-}
-
-impl Write for Pieces {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.open.capacity() - self.open.len() < bytes.len() {
-            self.end_piece();
-            self.open.reserve_exact(bytes.len().max(PIECE_BYTES_MIN));
-        }
-        self.open.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Length for Pieces {
-    fn len(&self) -> u64 {
-        self.full.iter().map(|piece| piece.len() as u64).sum::<u64>() + self.open.len() as u64
-    }
-}
-
-/// An encoded chunk.
-#[derive(Clone, Debug)]
-pub(crate) struct Encoded(VecDeque<Bytes>);
-
-impl From<Pieces> for Encoded {
-    fn from(mut pieces: Pieces) -> Encoded {
-        pieces.end_piece();
-        Encoded(pieces.full.into())
-    }
-}
-
-impl Read for Encoded {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        while self.0.front().is_some_and(Bytes::is_empty) {
-            self.0.pop_front();
-        }
-        let Some(piece) = self.0.front_mut() else { return Ok(0) };
-        let count = piece.len().min(into.len());
-        piece.copy_to_slice(&mut into[..count]);
-        Ok(count)
-    }
-}
-
-impl Length for Encoded {
-    fn len(&self) -> u64 {
-        self.0.iter().map(|piece| piece.len() as u64).sum()
-    }
-}
-
-impl ChunkReader for Encoded {
-    type T = Encoded;
-
-    fn get_read(&self, start: u64) -> Result<Encoded, ParquetError> {
-        let (mut rest, mut start) = (self.clone(), start);
-        while let Some(piece) = rest.0.front_mut().filter(|_| start > 0) {
-            let skipped = start.min(piece.len() as u64);
-            piece.advance(skipped as usize);
-            start -= skipped;
-            if piece.is_empty() {
-                rest.0.pop_front();
-            }
-        }
-        Ok(rest)
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
-        let mut bytes = Vec::new();
-        self.get_read(start)?.take(length as u64).read_to_end(&mut bytes)?;
-        Ok(bytes.into())
-    }
 }

@@ -12,7 +12,8 @@ use parquet::file::statistics::{Statistics, ValueStatistics};
 
 use super::bounds::{Bounds, cut_above, cut_below};
 use super::dictionary::{self, Key, LENGTH_BYTES, push_plain};
-use super::page::{Encoded, Facts, LEVELS_BYTES, Pages, Rows, Summary};
+use super::page::{Facts, LEVELS_BYTES, Pages, Rows, Summary};
+use super::pieces::Encoded;
 use super::{DICTIONARY_BYTES, PageValues, bits};
 
 /// Bytes of a text that statistics and the page index keep.

@@ -21,7 +21,7 @@ static EXAMPLES: &[Example] = &[
     Example::plain("192.0.2.3 - - [06/Feb/2026:00:00:38 +0000] \"-\" 408 - \"-\" \"-\""),
     Example {
         options: r#"{"logFormat": "%{%Y-%m-%d %H:%M:%S}t.%{usec_frac}t %{%z}t %a %X %{ms}T %D \"%m %U%q %H\" %{SSL_PROTOCOL}x %!200{X-Id}i"}"#,
-        text: "2026-02-06 00:00:38.000123 +0100 2001:db8::1 - 12 12345 \"GET /a b?c HTTP/1.1\" TLSv1.3 -",
+        text: "2026-02-06 00:00:38.000123 +0100 2001:db8::1 - 12 12345 \"GET /a?b HTTP/1.1\" TLSv1.3 -",
     },
     Example {
         options: r#"{"logFormat": "{\"time\": \"%{%FT%T%z}t\", \"status\": %>s, \"bytes\": %B, \"agent\": \"%{User-Agent}i\"}"}"#,

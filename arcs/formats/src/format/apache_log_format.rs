@@ -614,6 +614,19 @@ mod tests {
                   bytes_sent: 9
             "#]],
         );
+        // Paths are written as they were decoded: one with a space is told by what cannot have any.
+        check_by(
+            r#"%a "%m %U%q %H" %s"#,
+            "192.0.2.3 \"GET /a b?c HTTP/1.1\" 200",
+            expect![[r#"
+                recovered
+                  client_ip: 192.0.2.3
+                  request_method: GET
+                  url_path_and_query: /a b?c
+                  request_protocol: HTTP/1.1
+                  status: 200
+            "#]],
+        );
         check_by(
             "%{end:%s}t.%{end:msec_frac}t %{%d/%b/%Y %T}t.%{usec_frac}t %{%z}t %>s %s %{X}i %T %b %200b",
             "1770336000.250 06/Feb/2026 00:00:38.000123 -0100 200 304 two words 3 - -",

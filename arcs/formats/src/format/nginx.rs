@@ -426,6 +426,12 @@ mod tests {
             "#]],
         );
         check(
+            r#"shop.example.com 192.0.2.3 - - [06/Feb/2026:01:00:38 +0100] "GET / HTTP/1.1" 200 0 "-" "-""#,
+            expect![[r#"
+                reject at 0 `shop.example.com 192.0.2.3 - - [06/Feb/2`: `$remote_addr` holds no spaces
+            "#]],
+        );
+        check(
             r#"192.0.2.3 - - [06/Feb/2026:01:00:38 +0100] "GET / HTTP/1.1" 20 0 "-" "-""#,
             expect![[r#"
                 reject at 60 `20 0 "-" "-"`: `$status` is not a status of three digits

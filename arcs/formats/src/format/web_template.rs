@@ -94,6 +94,8 @@ struct Step {
     end: End,
     is_empty_allowed: bool,
     holds: Holds,
+    /// Whether it is a word that does not end at a space: none may stand in it either.
+    is_one_word: bool,
 }
 
 /// Where a value ends.
@@ -183,6 +185,7 @@ impl Template {
             end: End::Line,
             is_empty_allowed: value.is_empty_allowed,
             holds: value.holds,
+            is_one_word: false,
         });
         Ok(())
     }
@@ -224,6 +227,8 @@ impl Template {
                 _ => End::Text(after),
             };
             step.is_empty_allowed |= is_quoted && step.reading.kind() == Kind::Text;
+            step.is_one_word =
+                step.holds != Holds::Spaces && step.reading == Reading::Text && !matches!(step.end, End::Own | End::Byte(b' ') | End::Word);
         }
     }
 
@@ -254,6 +259,7 @@ impl Template {
             at = match step.take(line, start, start, self.writes, true, true, row, &mut moments) {
                 Taken::To(end) => end,
                 Taken::Unfit(next) if next == start + 1 => return Err(Reject::new(start, format!("`{}` is empty", step.shown))),
+                Taken::Unfit(_) if step.is_one_word => return Err(Reject::new(start, format!("`{}` holds no spaces", step.shown))),
                 Taken::Unfit(_) => return Err(step.unfit(start)),
                 Taken::Endless if step.end == End::Own => return Err(step.unfit(start)),
                 Taken::Endless => return Err(Reject::new(line.len(), format!("the line ends in `{}`", step.shown))),
@@ -412,7 +418,8 @@ impl Step {
             return len.map_or(Taken::Endless, |len| Taken::To(start + len));
         }
         let Some(end) = self.end(line, from, trusts && writes != Writes::Raw) else { return Taken::Endless };
-        let is_fit = start < end || self.is_empty_allowed;
+        let is_whole = !self.is_one_word || memchr(b' ', &line[start..end]).is_none();
+        let is_fit = is_whole && (start < end || self.is_empty_allowed);
         let is_kept = is_final || !self.reading.is_text();
         match is_fit && (!is_kept || set(&self.reading, &line[start..end], writes, self.column, row)) {
             true => Taken::To(end),

@@ -315,7 +315,9 @@ mod tests {
         let (pool, (begin, begun)) = (Pool::start(1, &failure), std::sync::mpsc::channel::<()>());
         let tasks = pool.tasks();
         // The pool's own thread is busy until the helper has done what it waits for.
-        tasks.submit(Urgency::First, move || drop(begun.recv()));
+        tasks.submit(Urgency::First, move || {
+            let _ = begun.recv();
+        });
         let budget = Budget::of_helper(10, tasks.clone());
         let all = budget.take(10, &failure).unwrap();
         tasks.submit(Urgency::Then, move || {

@@ -58,7 +58,7 @@ static EXAMPLES: &[Example] = &[
 
 /// The error log of Apache httpd: what 2.4 writes by default, and what 2.2 wrote. A message goes on over lines that programs
 /// of others wrote. What stands in the first brackets is read as a time anyway, so it is not looked at twice.
-const HTTPD_ERROR: &str = r#"{"pattern": "\\[%{HTTPDERROR_DATE:time}\\] \\[(?:(?:%{WORD:logger}|-)?:)?%{WORD:level}\\](?: \\[pid %{INT:pid:int}(?::tid %{INT:tid:int})?\\])?(?: (?<file>[A-Za-z0-9_./-]+\\(\\d+\\)):)?(?: (?<error>\\(\\d+\\)[^:\\[]*):)?(?: \\[(?:client|remote) (?<client>[^\\]]+)\\])?(?: |$)%{GREEDYDATA:message}", "definitions": {"HTTPDERROR_DATE": "[^\\]]+"}, "timeColumn": "time", "start": "^\\[[A-Z][a-z]{2} [A-Z][a-z]{2} "}"#;
+const HTTPD_ERROR: &str = r#"{"pattern": "\\[%{HTTPDERROR_DATE:time}\\] \\[(?:(?:%{WORD:logger}|-)?:)?%{WORD:level}\\](?: (?:\\[pid %{INT:pid:int}(?::tid %{INT:tid:int})?\\](?: |$))?(?:(?<file>[A-Za-z0-9_./-]+\\(\\d+\\)):(?: |$))?(?:(?<error>\\(\\d+\\)[^:\\[]*):(?: |$))?(?:\\[(?:client|remote) (?<client>[^\\]]+)\\](?: |$))?|$)%{GREEDYDATA:message}", "definitions": {"HTTPDERROR_DATE": "[^\\]]+"}, "timeColumn": "time", "start": "^\\[[A-Z][a-z]{2} [A-Z][a-z]{2} "}"#;
 
 const HTTPD_ERROR_TEXT: &str = "\
     [Fri Feb 06 01:02:03.902022 2026] [core:error] [pid 35708:tid 4328636416] [client 192.0.2.3:4022] File does not exist: /srv/shop/tea\n\

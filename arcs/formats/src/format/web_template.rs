@@ -418,7 +418,7 @@ impl Step {
             return len.map_or(Taken::Endless, |len| Taken::To(start + len));
         }
         let Some(end) = self.end(line, from, trusts && writes != Writes::Raw) else { return Taken::Endless };
-        let is_whole = !self.is_one_word || memchr(b' ', &line[start..end]).is_none();
+        let is_whole = !self.is_one_word || holds_no_space(&line[start..end]);
         let is_fit = is_whole && (start < end || self.is_empty_allowed);
         let is_kept = is_final || !self.reading.is_text();
         match is_fit && (!is_kept || set(&self.reading, &line[start..end], writes, self.column, row)) {
@@ -477,6 +477,12 @@ impl Step {
     fn unfit(&self, start: usize) -> Reject {
         Reject::new(start, format!("`{}` is not {}", self.shown, self.reading.expected()))
     }
+}
+
+/// Apart from what nearly all values go through.
+#[inline(never)]
+fn holds_no_space(text: &[u8]) -> bool {
+    !text.contains(&b' ')
 }
 
 /// Where a short text that starts with a rare byte stands.

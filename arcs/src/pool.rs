@@ -74,9 +74,7 @@ impl Pool {
     pub(crate) fn tasks(&self) -> Tasks {
         Tasks(self.shared.clone())
     }
-}
 
-impl Pool {
     /// Lets all that work on the queues end once these are empty.
     pub(crate) fn close(&self) {
         lock(&self.shared.queues).closed = true;

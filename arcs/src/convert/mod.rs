@@ -275,8 +275,10 @@ fn run(job: &ConvertJob, continued: Option<&Continued>, runtime: &Handle, failur
         }
         let continued = continued.cloned().unwrap_or_default();
         let sequenced = sequence::run(job, &shape, shaper, &continued, &pool.tasks(), runtime, failure, &received);
+        // Before the readers hear that there is no more work, so that none of them goes on reading.
+        let sequenced = sequenced.map_err(|error| failure.set(error)).ok();
         pool.close();
-        sequenced.map_err(|error| failure.set(error)).ok()
+        sequenced
     });
     drop(pool);
     match (failure.take(), sequenced) {

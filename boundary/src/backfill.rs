@@ -10,6 +10,9 @@
 //!
 //! Where a boundary hears by queue, what the lots of a backfill cannot take (too much for the last of them, or come to
 //! light after its lot was committed) is handed over to the boundary, which holds it against all later commits itself.
+//!
+//! S3 dates an upload in parts by its begin, and tells of its end: one from before the first lot may be told to the boundary
+//! after it. Such an object is left to a later backfill until the boundary has been told, if ever.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,13 +27,15 @@ use crate::arrivals::{Arrival, Arrivals, Scanned};
 use crate::error::BoundaryError;
 use crate::gather::OBJECTS_PER_LOT_MAX;
 use crate::queue::{HELD_MAX, create_document};
-use crate::span::{Ask, Hears, NOTIFICATION_SECONDS, Span, refuse, span};
+use crate::span::{Ask, FirstLot, Hears, NOTIFICATION_SECONDS, Span, refuse, span};
 use crate::spec::BoundarySpec;
 use crate::spool::Spool;
 use crate::tick::{agree_on_first_lot, first_lot};
 
 /// State copies and events under way at once, where the boundary is not one that lists.
 pub const ANNOUNCES_AT_ONCE: usize = 32;
+/// How long an upload in parts takes at most, in seconds.
+const UPLOAD_SECONDS: i64 = 3_600;
 /// Commits read side by side. Each may name a quarter of a million objects.
 const COMMITS_AT_ONCE: usize = 8;
 
@@ -50,6 +55,24 @@ pub struct BackfilledLot {
 pub struct Backfilled {
     /// Objects that its lots could not take. They follow in the next lots of the boundary.
     pub later: usize,
+}
+
+/// What a backfill found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// What was seen.
+    pub scanned: Scanned,
+    /// What the boundary may yet be told of.
+    pub uploads: Option<Uploads>,
+}
+
+/// Objects that were uploaded in parts so lately that they may be the boundary's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Uploads {
+    /// How many.
+    pub objects: usize,
+    /// When a backfill can take what of them is in no lot then.
+    pub after: DateTime<Utc>,
 }
 
 /// A backfill of one boundary.
@@ -72,7 +95,8 @@ impl Backfill {
         let first = first_lot(&stores, &spec).await?;
         let mut lots = stores.lots(&spec.dataset.id()).await?;
         lots.retain(|lot, entry| lot.unit() == spec.unit && entry.generation > 0);
-        let first = first.filter(|first| first.unit() == spec.unit).or(lots.keys().next().copied());
+        let first = first.filter(|first| first.lot.unit() == spec.unit);
+        let first = first.or(lots.keys().next().map(|lot| FirstLot { lot: *lot, filled_from: None }));
         let span = span(&spec, hears, ask, first, &lots)?;
         let handed = ask.now - TimeDelta::seconds(NOTIFICATION_SECONDS);
         Ok(Backfill { spec, hears, stores, bus, span, lots, handed })
@@ -93,18 +117,24 @@ impl Backfill {
     }
 
     /// Fills the spool with what is listed and no commit holds.
-    pub async fn list(&self, arrivals: &mut dyn Arrivals, spool: &mut Spool) -> Result<Scanned, BoundaryError> {
+    pub async fn list(&self, arrivals: &mut dyn Arrivals, spool: &mut Spool) -> Result<Listed, BoundaryError> {
         let filter = self.spec.filter.compile()?;
         let scanned = arrivals.scan(&self.spec, &filter, &self.stores, spool).await?;
         let id = self.spec.dataset.id();
-        let of_interest = |(lot, entry): &(&Lot, &LotEntry)| **lot >= self.span.first && entry.state != Some(State::Empty);
-        let lots: Vec<Lot> = self.lots.iter().filter(of_interest).map(|(lot, _)| *lot).collect();
+        // A listing takes its time: the boundary may have come further.
+        let mut lots = self.stores.lots(&id).await?;
+        lots.retain(|lot, entry| lot.unit() == self.spec.unit && *lot >= self.span.first && is_of_interest(entry));
+        let lots: Vec<Lot> = lots.into_keys().collect();
         let read = lots.into_iter().map(|lot| self.stores.read_commit(&id, lot, 1));
         let mut commits = futures::stream::iter(read).buffer_unordered(COMMITS_AT_ONCE);
         while let Some(commit) = commits.try_next().await? {
             commit.iter().try_for_each(|commit| spool.remove(commit))?;
         }
-        Ok(scanned)
+        let wait = TimeDelta::seconds(UPLOAD_SECONDS);
+        let left = if self.hears == Hears::Queue { spool.leave_parts(self.handed - wait)? } else { None };
+        let told_by = |begun| begun + wait + TimeDelta::seconds(NOTIFICATION_SECONDS);
+        let uploads = left.map(|(objects, begun)| Uploads { objects, after: told_by(begun) });
+        Ok(Listed { scanned, uploads })
     }
 
     /// The lots that it would commit now, in order, and what they could not take.
@@ -155,10 +185,13 @@ impl Backfill {
     /// Agrees with a boundary that is only about to begin on where it does.
     async fn claim(&self) -> Result<(), BoundaryError> {
         let Some(begins) = self.span.begins else { return Ok(()) };
-        let agreed = agree_on_first_lot(&self.stores, &self.spec, begins).await?;
-        match agreed == begins {
-            true => Ok(()),
-            false => Err(refuse(format!("boundary {} began meanwhile, with lot {agreed}", self.spec.name), "the same command again")),
+        let filled_from = (self.hears == Hears::Queue).then_some(self.span.first);
+        let agreed = agree_on_first_lot(&self.stores, &self.spec, FirstLot { lot: begins, filled_from }).await?;
+        match agreed {
+            FirstLot { lot, filled_from: from } if lot == begins && from == filled_from => Ok(()),
+            FirstLot { lot: agreed, .. } => {
+                Err(refuse(format!("boundary {} began meanwhile, with lot {agreed}", self.spec.name), "the same command again"))
+            }
         }
     }
 
@@ -212,6 +245,10 @@ impl Backfill {
             spool.remove(&rest)?;
         }
     }
+}
+
+fn is_of_interest(entry: &LotEntry) -> bool {
+    entry.generation > 0 && entry.state != Some(State::Empty)
 }
 
 /// State copies and events under way.
@@ -434,6 +471,27 @@ mod tests {
         assert_eq!(lake.stores.metadata.list("").await.unwrap().len(), 1, "what is handed over is forgotten when a lot has it");
     }
 
+    #[tokio::test]
+    async fn what_may_just_have_been_uploaded_is_left_until_the_boundary_was_told() {
+        let lake = Lake::new(Stores::memory().unwrap());
+        let begun = |name, minute| Arrival { etag: Some("\"0a-3\"".into()), ..object(name, minute) };
+        let there = [begun("long ago", -61), object("whole", 58), begun("ended before", 54), begun("ended after", 57)];
+        let ask = Ask { from: at(-70), to: Some(at(60)), now: at(61) };
+        let (backfill, mut spool) = lake.prepare(Hears::Queue, &ask, &[]).await.unwrap();
+        let listed = backfill.list(&mut There(there.to_vec()), &mut spool).await.unwrap();
+        assert_eq!(listed.uploads, Some(Uploads { objects: 2, after: at(57 + 120) }));
+        assert_eq!(lake.fill(Hears::Queue, &ask, &there).await.unwrap(), (26, Backfilled { later: 0 }));
+        lake.check((lot(-70), lot(55)), &there[..2]).await;
+        // A notification names the end.
+        let told = Arrival { arrived: at(61), ..there[3].clone() };
+        lake.boundary(Hears::Queue, &[told]).tick(at(177)).await.unwrap();
+        assert_eq!(lake.fill(Hears::Queue, &Ask { now: at(178), ..ask }, &there).await.unwrap(), (0, Backfilled { later: 1 }));
+        let arrivals = crate::QueueArrivals::new(Arc::new(Silent));
+        lake.boundary(Hears::Queue, &[]).hearing(Box::new(arrivals)).tick(at(186)).await.unwrap();
+        let held = lake.check((lot(-70), lot(180)), &there).await;
+        assert!(own_lot(&held, &there[..2]) && held["memory:///raw/ended after"] == lot(60));
+    }
+
     #[derive(Debug)]
     struct Silent;
 
@@ -503,10 +561,10 @@ mod tests {
         panic!("it never comes to its end");
     }
 
-    /// A boundary that lists, at its work.
-    async fn tick(lake: Lake, there: &[Arrival]) {
-        let mut boundary = lake.boundary(Hears::Listing, there);
-        for minute in [30, 66, 131] {
+    /// A boundary at its work.
+    async fn tick(lake: Lake, hears: Hears, there: &[Arrival], minutes: &[i64]) {
+        let mut boundary = lake.boundary(hears, there);
+        for &minute in minutes {
             boundary.tick(at(minute)).await.unwrap();
         }
     }
@@ -518,9 +576,9 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
-        /// Two backfills at once, each begun again after every failure, and where the boundary lists, that one as well; else it
-        /// comes then, is told again of some that are in lots, and a backfill from earlier follows. Each object is in one
-        /// commit, that of its time, and no interval is left out.
+        /// Two backfills at once, each begun again after every failure, and the boundary as well. One that hears by queue is told
+        /// of all, before they are in lots and again, and a backfill from earlier follows. Each object is in one commit, that of
+        /// its time, and no interval is left out.
         #[test]
         fn whatever_happens_every_object_is_in_one_commit(
             minutes in proptest::collection::vec(0i64..60, 0..30),
@@ -538,12 +596,15 @@ mod tests {
                 let ask = Ask { from: at(begin), to: Some(at(60)), now: at(70) };
                 let backfills = async { tokio::join!(until_done(&one, hears, &ask, &there), until_done(&two, hears, &ask, &there)) };
                 if lists {
-                    agree_on_first_lot(&sound.stores, &spec(), lot(0)).await.unwrap();
-                    tokio::join!(backfills, tick(faulty(&plain, BTreeMap::new()), &there));
+                    agree_on_first_lot(&sound.stores, &spec(), FirstLot { lot: lot(0), filled_from: None }).await.unwrap();
+                    tokio::join!(backfills, tick(faulty(&plain, BTreeMap::new()), hears, &there, &[30, 66, 131]));
                 } else {
-                    backfills.await;
+                    let claimed = FirstLot { lot: lot(60), filled_from: Some(lot(begin)) };
+                    agree_on_first_lot(&sound.stores, &spec(), claimed).await.unwrap();
                     let in_range: Vec<Arrival> = there.iter().filter(|object| object.arrived >= at(begin)).cloned().collect();
-                    let held = sound.check((lot(begin), lot(55)), &in_range).await;
+                    let boundary = tick(faulty(&plain, BTreeMap::new()), hears, &in_range, &[66, 71, 81, 101]);
+                    tokio::join!(backfills, boundary);
+                    let held = sound.check((lot(begin), lot(95)), &in_range).await;
                     prop_assert!(own_lot(&held, &in_range));
                     let told = told_again.iter().filter_map(|n| there.get(*n)).filter(|object| object.arrived >= at(begin)).cloned();
                     sound.boundary(hears, &told.collect::<Vec<_>>()).tick(at(131)).await.unwrap();

@@ -48,8 +48,8 @@ pub struct Worker {
 pub struct Dispatched {
     /// Runs that need a worker, oldest lots first, in the order of the arcs.
     pub runs: Vec<DueRun>,
-    /// All-empty lots that were published without one.
-    pub empties: usize,
+    /// All-empty lots that were published without one: the arc of each, by its place, in the order of the arcs.
+    pub empties: Vec<usize>,
 }
 
 /// Looks at the stores and says what is due.
@@ -135,7 +135,7 @@ impl Dispatcher {
         for (_, standing) in standings(arc, &look.view, now) {
             let Standing::Due { plan, why } = standing else { continue };
             match self.publish_empty(arc, &plan, now, worker).await? {
-                true => dispatched.empties += 1,
+                true => dispatched.empties.push(place),
                 false => dispatched.runs.push(DueRun { arc: place, plan, why }),
             }
         }
@@ -425,12 +425,12 @@ mod tests {
         arrive(&stores, &bus, lot(0), &[], 1).await;
         arrive(&stores, &bus, lot(5), &["memory:///in/a"], 1).await;
         let found = dispatcher.pass(&[arc()], at(20), &worker()).await.unwrap();
-        assert_eq!((found.empties, found.runs.len(), found.runs[0].why), (1, 1, Why::New));
+        assert_eq!((found.empties.len(), found.runs.len(), found.runs[0].why), (1, 1, Why::New));
         let empty = stores.latest(&dataset("main"), lot(0)).await.unwrap().unwrap();
         assert_eq!((empty.state, empty.generation), (State::Empty, 1));
         run(&stores, &bus, &found.runs[0].plan).await;
         let found = dispatcher.pass(&[arc()], at(20), &worker()).await.unwrap();
-        assert_eq!((found.empties, found.runs.len()), (0, 0));
+        assert_eq!((found.empties.len(), found.runs.len()), (0, 0));
         arrive(&stores, &bus, lot(5), &["memory:///in/a", "memory:///in/b"], 2).await;
         let found = dispatcher.pass(&[arc()], at(20), &worker()).await.unwrap();
         assert_eq!((found.runs[0].why, found.runs[0].plan.sources[0].generation), (Why::Newer, 2));
@@ -523,9 +523,9 @@ mod tests {
         dispatcher.pass(&[arc()], at(days(9)), &worker()).await.unwrap();
         stores.commit(&Manifest { generation: 2, ..Manifest::new(dataset("in"), lot(0), vec![]) }).await.unwrap();
         let silent = dispatcher.pass(&[arc()], at(days(9)), &worker()).await.unwrap();
-        assert_eq!((silent.runs.len(), silent.empties), (0, 0), "nobody looks that far back");
+        assert_eq!((silent.runs.len(), silent.empties.len()), (0, 0), "nobody looks that far back");
         arrive(&stores, &bus, lot(0), &[], 3).await;
         let told = dispatcher.pass(&[arc()], at(days(9)), &worker()).await.unwrap();
-        assert_eq!((told.runs.len(), told.empties), (0, 1));
+        assert_eq!((told.runs.len(), told.empties.len()), (0, 1));
     }
 }

@@ -27,7 +27,7 @@ mod tick;
 mod watch;
 
 pub use arrivals::{ARRIVALS_PER_BATCH, Arrival, Arrivals, Listing, Scanned, Taker, scan};
-pub use backfill::{ANNOUNCES_AT_ONCE, Backfill, Backfilled, BackfilledLot};
+pub use backfill::{ANNOUNCES_AT_ONCE, Backfill, Backfilled, BackfilledLot, Listed, Uploads};
 pub use commit_index::CommitIndex;
 pub use dispatch::{Dispatched, Dispatcher, DueRun, LOOKBACK_DAYS, SUBSCRIBER, Worker};
 pub use due::{

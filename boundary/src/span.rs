@@ -56,19 +56,26 @@ fn text(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// The lots that may be committed for what is asked, or why there are none. `began` is the boundary's first lot.
+/// The first lot of a boundary, and the first of the backfill that chose it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FirstLot {
+    pub(crate) lot: Lot,
+    pub(crate) filled_from: Option<Lot>,
+}
+
+/// The lots that may be committed for what is asked, or why there are none. `began` is where the boundary begins.
 pub(crate) fn span(
     spec: &BoundarySpec,
     hears: Hears,
     ask: &Ask,
-    began: Option<Lot>,
+    began: Option<FirstLot>,
     lots: &BTreeMap<Lot, LotEntry>,
 ) -> Result<Span, BoundaryError> {
     let (name, lot_of) = (&spec.name, |at| Lot::containing(spec.unit, at));
     let (from, open) = (lot_of(ask.from), lot_of(ask.now - spec.settle));
     let to = ask.to.map(lot_of);
     let end = match (hears, began) {
-        (Hears::Listing, Some(began)) if began > from => {
+        (Hears::Listing, Some(FirstLot { lot: began, .. })) if began > from => {
             let reason = format!("boundary {name} began with lot {began} and took all that was there into it and the lots after");
             return Err(refuse(reason, "nothing is left to do; a new version of the dataset can be backfilled before it begins"));
         }
@@ -93,26 +100,31 @@ fn first_hole(from: Lot, lots: &BTreeMap<Lot, LotEntry>) -> Option<Lot> {
 }
 
 /// Where a backfill ends that comes before the first lot of a boundary which hears by queue.
-fn end_before(name: &str, began: Lot, to: Option<Lot>, from: Lot, lots: &BTreeMap<Lot, LotEntry>) -> Result<Lot, BoundaryError> {
+fn end_before(name: &str, first: FirstLot, to: Option<Lot>, from: Lot, lots: &BTreeMap<Lot, LotEntry>) -> Result<Lot, BoundaryError> {
+    let FirstLot { lot: began, filled_from } = first;
     let end = to.unwrap_or(began);
     let leave_out = || format!("leave --to out: it is {} then", text(began.start()));
     if end > began {
         let reason = format!("boundary {name} began with lot {began}, at {}: what came later is in its own lots", text(began.start()));
         return Err(refuse(reason, leave_out()));
     }
-    if Lot::range(end.max(from), began.previous()).any(|lot| !lots.contains_key(&lot)) {
+    if !Lot::range(end.max(from), began.previous()).all(|lot| lots.contains_key(&lot)) {
         let reason = format!("boundary {name} begins with lot {began}: between it and --to there would be lots without a manifest");
         return Err(refuse(reason, leave_out()));
     }
-    let told_until = began.start() + TimeDelta::seconds(NOTIFICATION_SECONDS);
-    match lots.keys().next_back().filter(|last| **last >= began && last.end() < told_until) {
-        None => Ok(end),
-        Some(last) => {
-            let reason = format!("boundary {name} began with lot {began} and may still be told of objects from before");
-            let next = format!("again once the lot after {} is there; the last one is {last}", text(told_until));
-            Err(refuse(reason, next))
-        }
+    // While the backfill that chose the first lot is under way, the boundary leaves to it what is from its time.
+    let is_left = filled_from.is_some_and(|filled| filled <= from) && !lots.contains_key(&began.previous());
+    if is_left || Lot::range(from, began.previous()).all(|lot| lots.contains_key(&lot)) {
+        return Ok(end);
     }
+    let told_until = began.start() + TimeDelta::seconds(NOTIFICATION_SECONDS);
+    let last = lots.keys().next_back().filter(|last| **last >= began);
+    if last.is_some_and(|last| last.end() >= told_until) {
+        return Ok(end);
+    }
+    let reason = format!("boundary {name} began with lot {began} and may still be told of objects from before");
+    let last = last.map_or("there is none yet".to_owned(), |last| format!("the last one is {last}"));
+    Err(refuse(reason, format!("again once the lot after {} is there; {last}", text(told_until))))
 }
 
 #[cfg(test)]
@@ -141,9 +153,11 @@ mod tests {
         };
         let lot = |minute| Lot::containing(LotUnit::Twelfths, at(minute));
         let entry = LotEntry { generation: 1, state: None, copies: 1 };
+        let filled_from = began.filter(|began| there.0 < (*began).min(there.1)).map(|_| lot(there.0 - 5));
+        let began = began.map(|minute| FirstLot { lot: lot(minute), filled_from });
         let lots = (there.0..there.1).step_by(5).map(|minute| (lot(minute), entry)).collect();
         let ask = Ask { from: at(from), to: to.map(at), now: at(now) };
-        let told = match span(&spec, hears, &ask, began.map(lot), &lots) {
+        let told = match span(&spec, hears, &ask, began, &lots) {
             Ok(Span { first, end, begins }) => {
                 format!("{first} to before {end}, begins {}", begins.map_or("-".into(), |lot| lot.to_string()))
             }
@@ -202,6 +216,24 @@ mod tests {
             (60, 115),
             expect![
                 "boundary in began with lot 20230717PT5M252 and may still be told of objects from before (again once the lot after 2023-07-17T22:00:00Z is there; the last one is 20230717PT5M262)"
+            ],
+        );
+        check(
+            Hears::Queue,
+            (7, None, 300),
+            began,
+            (0, 0),
+            expect![
+                "boundary in began with lot 20230717PT5M252 and may still be told of objects from before (again once the lot after 2023-07-17T22:00:00Z is there; there is none yet)"
+            ],
+        );
+        check(
+            Hears::Queue,
+            (2, None, 61),
+            began,
+            (10, 30),
+            expect![
+                "boundary in began with lot 20230717PT5M252 and may still be told of objects from before (again once the lot after 2023-07-17T22:00:00Z is there; there is none yet)"
             ],
         );
         check(Hears::Queue, (7, None, 61), None, (0, 0), expect!["20230717PT5M241 to before 20230717PT5M252, begins 20230717PT5M252"]);

@@ -89,6 +89,19 @@ impl Spool {
         })
     }
 
+    /// Takes out what was uploaded in parts and begun at `from` or later. Gives how many objects that are, and the last one's
+    /// begin.
+    pub(crate) fn leave_parts(&mut self, from: DateTime<Utc>) -> Result<Option<(usize, DateTime<Utc>)>, BoundaryError> {
+        // The etag of such an object ends with the number of its parts.
+        const IN_PARTS: &str = "FROM waiting WHERE arrived >= ?1 AND rtrim(etag, '\"') GLOB '*-[0-9]*'";
+        let from = from.timestamp_micros();
+        self.with(|connection| {
+            let last: Option<i64> = connection.query_row(&format!("SELECT max(arrived) {IN_PARTS}"), [from], |row| row.get(0))?;
+            let objects = connection.execute(&format!("DELETE {IN_PARTS}"), [from])?;
+            Ok(last.and_then(DateTime::from_timestamp_micros).map(|last| (objects, last)))
+        })
+    }
+
     /// The earliest of those that arrived before `end`, at most so many.
     pub(crate) fn before(&mut self, end: DateTime<Utc>, objects_max: usize) -> Result<Vec<Arrival>, BoundaryError> {
         let (end, limit) = (end.timestamp_micros(), i64::try_from(objects_max).unwrap_or(i64::MAX));
@@ -160,6 +173,11 @@ mod tests {
         let held = ["c", "x"].map(|uri| arrival(uri, -700).into_object()).to_vec();
         spool.remove(&Manifest::new(dataset, shares[0].lot, held)).unwrap();
         assert_eq!(uris(spool.before(at(900), 9).unwrap()), "bad");
+        let in_parts = |(uri, etag, second)| Arrival { etag: Some(String::from(etag)), ..arrival(uri, second) };
+        spool.take([("e", "\"0a-2\"", 299), ("f", "0a-17", 300), ("g", "\"0a-2\"", 898)].map(in_parts).to_vec()).await.unwrap();
+        assert_eq!(spool.leave_parts(at(300)).unwrap(), Some((2, at(898))));
+        assert_eq!(spool.leave_parts(at(300)).unwrap(), None);
+        assert_eq!(uris(spool.before(at(900), 9).unwrap()), "bead");
         assert!(!path.exists());
     }
 }

@@ -14,6 +14,7 @@ use crate::filter::Filter;
 use crate::gather::{self, Decision, OBJECTS_PER_LOT_MAX};
 use crate::index::{Folded, Index, mark};
 use crate::names::Refused;
+use crate::span::FirstLot;
 use crate::spec::BoundarySpec;
 
 /// The most lots one tick commits; after a long outage the next ticks do the rest.
@@ -58,7 +59,7 @@ pub struct Boundary {
     told: BTreeSet<Refused>,
     refused: usize,
     /// The boundary's first lot, once it is known.
-    first: Option<Lot>,
+    first: Option<FirstLot>,
     /// Whether the last commit's copy and event are known to be out.
     announced: bool,
     /// Whether the index has been held against the commits.
@@ -72,6 +73,8 @@ struct Waiting<'a> {
     now: DateTime<Utc>,
     settle: TimeDelta,
     keeps_times: bool,
+    /// What arrived from the one to before the other is a backfill's for now.
+    left: Option<(DateTime<Utc>, DateTime<Utc>)>,
     objects: Vec<Arrival>,
     total: usize,
 }
@@ -80,6 +83,9 @@ impl Waiting<'_> {
     /// The arrival where it is settled. A file from the future gets the time at which it was first seen; without an etag its
     /// time is its identity and stays.
     fn settled(&mut self, arrival: Arrival) -> Option<Arrival> {
+        if self.left.is_some_and(|(from, end)| from <= arrival.arrived && arrival.arrived < end) {
+            return None;
+        }
         if is_settled(arrival.arrived, self.now, self.settle) {
             return Some(arrival);
         }
@@ -165,12 +171,24 @@ impl Boundary {
 
     async fn scan(&mut self, now: DateTime<Utc>) -> Result<(Vec<Arrival>, usize), BoundaryError> {
         self.ahead.begin();
+        let left = self.left().await?;
         let (index, ahead, settle, keeps_times) = (self.index.as_mut(), &mut self.ahead, self.spec.settle, self.arrivals.keeps_times());
-        let mut waiting = Waiting { index, ahead, now, settle, keeps_times, objects: Vec::new(), total: 0 };
+        let mut waiting = Waiting { index, ahead, now, settle, keeps_times, left, objects: Vec::new(), total: 0 };
         let scanned = self.arrivals.scan(&self.spec, &self.filter, &self.stores, &mut waiting).await?;
         let (objects, total) = (waiting.objects, waiting.total);
         self.tell(&scanned);
         Ok((objects, total))
+    }
+
+    /// The times that a backfill is filling lots of: what arrived then may be in one of its next commits. It ends with the lot
+    /// before the boundary's first.
+    async fn left(&mut self) -> Result<Option<(DateTime<Utc>, DateTime<Utc>)>, BoundaryError> {
+        let Some(FirstLot { lot, filled_from: Some(from) }) = self.first else { return Ok(None) };
+        if self.stores.read_commit(&self.spec.dataset.id(), lot.previous(), 1).await?.is_none() {
+            return Ok(Some((from.start(), lot.start())));
+        }
+        self.first = Some(FirstLot { lot, filled_from: None });
+        Ok(None)
     }
 
     /// Says once of each file that cannot be taken that it is not.
@@ -238,12 +256,15 @@ impl Boundary {
     async fn open_lot(&mut self, last: Option<Lot>, now: DateTime<Utc>) -> Result<Lot, BoundaryError> {
         if self.first.is_none() {
             self.first = match last {
-                Some(last) => first_lot(&self.stores, &self.spec).await?.filter(|first| first.unit() == last.unit()),
-                None => Some(agree_on_first_lot(&self.stores, &self.spec, gather::first_lot(self.spec.unit, self.spec.from, now)).await?),
+                Some(last) => first_lot(&self.stores, &self.spec).await?.filter(|first| first.lot.unit() == last.unit()),
+                None => {
+                    let lot = gather::first_lot(self.spec.unit, self.spec.from, now);
+                    Some(agree_on_first_lot(&self.stores, &self.spec, FirstLot { lot, filled_from: None }).await?)
+                }
             };
         }
         let after_last = last.map(Lot::next);
-        Ok(after_last.max(self.first).unwrap_or_else(|| gather::first_lot(self.spec.unit, self.spec.from, now)))
+        Ok(after_last.max(self.first.map(|first| first.lot)).unwrap_or_else(|| gather::first_lot(self.spec.unit, self.spec.from, now)))
     }
 
     /// Commits the open lot with what belongs to it, or adapts to the one who was faster: their objects no longer wait.
@@ -272,10 +293,14 @@ impl Boundary {
 }
 
 /// The lot that a boundary's dataset begins with, where that has been agreed on.
-pub(crate) async fn first_lot(stores: &Stores, spec: &BoundarySpec) -> Result<Option<Lot>, BoundaryError> {
+pub(crate) async fn first_lot(stores: &Stores, spec: &BoundarySpec) -> Result<Option<FirstLot>, BoundaryError> {
     let path = paths::first_lot(&spec.dataset.id());
     let Some(body) = stores.metadata.get(&path).await? else { return Ok(None) };
-    let read = || serde_json::from_slice::<serde_json::Value>(&body).ok()?.get("lot")?.as_str()?.parse().ok();
+    let read = || {
+        let read: serde_json::Value = serde_json::from_slice(&body).ok()?;
+        let lot = |name| read.get(name)?.as_str()?.parse().ok();
+        Some(FirstLot { lot: lot("lot")?, filled_from: lot("filled_from") })
+    };
     read().map(Some).ok_or_else(|| {
         let (path, reason) = (stores.metadata.uri(&path), "no lot in it".to_owned());
         BoundaryError::Manifests(ManifestsError::Document { path, what: "the first lot of a boundary", reason })
@@ -284,9 +309,13 @@ pub(crate) async fn first_lot(stores: &Stores, spec: &BoundarySpec) -> Result<Op
 
 /// The first lot is agreed on once, whoever begins first, so that two boundaries never begin at two lots: `lot`, unless
 /// another is there.
-pub(crate) async fn agree_on_first_lot(stores: &Stores, spec: &BoundarySpec, lot: Lot) -> Result<Lot, BoundaryError> {
-    stores.metadata.create(&paths::first_lot(&spec.dataset.id()), format!("{{\"lot\":\"{lot}\"}}")).await?;
-    Ok(first_lot(stores, spec).await?.unwrap_or(lot))
+pub(crate) async fn agree_on_first_lot(stores: &Stores, spec: &BoundarySpec, first: FirstLot) -> Result<FirstLot, BoundaryError> {
+    let mut document = serde_json::json!({"lot": first.lot.to_string()});
+    if let Some(from) = first.filled_from {
+        document["filled_from"] = from.to_string().into();
+    }
+    stores.metadata.create(&paths::first_lot(&spec.dataset.id()), document.to_string()).await?;
+    Ok(first_lot(stores, spec).await?.unwrap_or(first))
 }
 
 #[cfg(test)]

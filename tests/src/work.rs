@@ -38,7 +38,7 @@ pub(crate) fn context(stores: &Stores, bus: &Arc<dyn Bus>, clock: Clock, owner: 
 pub(crate) async fn work_once(context: &RunContext, arcs: &[ArcSpec], dispatcher: &mut Dispatcher, retry: bool) -> Option<usize> {
     let (now, worker) = ((context.clock)(), worker(&context.owner));
     let found = dispatcher.pass(arcs, now, &worker).await.ok()?;
-    let mut left = found.empties + found.runs.len();
+    let mut left = found.empties.len() + found.runs.len();
     for run in &found.runs {
         let _ = runner::run(context, &arcs[run.arc], &run.plan).await;
     }

@@ -138,10 +138,8 @@ impl BoundaryFunction {
     }
 
     fn tell(&self, ticked: &Ticked, now: DateTime<Utc>) {
-        let dataset = self.spec.dataset.id().to_string();
         let objects: usize = ticked.committed.iter().map(|lot| lot.objects).sum();
-        let mut metrics = Metrics::new(now, vec![("Project", self.project.clone()), ("Dataset", dataset)])
-            .with("ManifestsCommitted", "Count", ticked.committed.len() as f64)
+        let mut metrics = Metrics::committed(now, &self.project, &self.spec.dataset.id(), ticked.committed.len())
             .with("Objects", "Count", objects as f64)
             .with("ObjectsWaiting", "Count", ticked.waiting as f64);
         if let Some(last) = ticked.committed.last() {

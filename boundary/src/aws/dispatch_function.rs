@@ -123,10 +123,20 @@ impl DispatchFunction {
         }
         let line = Metrics::new(now, vec![("Project", self.deployment.project.clone())])
             .with("JobsSubmitted", "Count", jobs.len() as f64)
-            .with("EmptyLots", "Count", empties as f64)
+            .with("EmptyLots", "Count", empties.len() as f64)
             .with("RunsDue", "Count", due as f64);
         (self.say)(&line.line());
-        Ok(json!({"due": due, "submitted": jobs, "already": already, "empties": empties}))
+        for arcs in empties.chunk_by(|one, next| one == next) {
+            self.say_committed(&self.specs[arcs[0]], arcs.len(), now);
+        }
+        Ok(json!({"due": due, "submitted": jobs, "already": already, "empties": empties.len()}))
+    }
+
+    /// Says that manifests of an arc were committed here and not by a worker.
+    pub(super) fn say_committed(&self, arc: &ArcSpec, manifests: usize, now: DateTime<Utc>) {
+        for sink in &arc.sinks {
+            (self.say)(&Metrics::committed(now, &self.deployment.project, &sink.dataset.id(), manifests).line());
+        }
     }
 
     async fn submit(&self, run: &DueRun, now: DateTime<Utc>) -> Result<Submitted, BoundaryError> {

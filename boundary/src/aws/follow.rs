@@ -11,7 +11,7 @@ use super::batch::BatchJobs;
 use super::dispatch_function::{LEASE_SECONDS, owner};
 use super::job_state::{JobEnd, JobState};
 use super::notice::Notice;
-use super::{DeployedArc, DispatchFunction, Metrics};
+use super::{DeployedArc, DispatchFunction, FAILED_RUNS, Metrics};
 use crate::dispatch::Dispatcher;
 use crate::error::BoundaryError;
 use crate::foreign::{Adopted, ForeignRun, plan_read};
@@ -106,7 +106,10 @@ impl DispatchFunction {
         let is_still = BatchJobs::name(&of.arc.name, &plan) == state.name;
         let plan = plan_read(plan, is_still);
         let end = match run.adopt(&self.stores, self.bus.as_ref(), &plan, state.seconds, now).await? {
-            Adopted::Committed(end) => end.as_str(),
+            Adopted::Committed(end) => {
+                self.say_committed(of.spec, 1, now);
+                end.as_str()
+            }
             Adopted::Over => "over",
             Adopted::Useless(cause) => return self.fail(of, state, &cause, false, now).await,
         };
@@ -173,7 +176,7 @@ impl DispatchFunction {
         is_transient: bool,
         now: DateTime<Utc>,
     ) -> Result<(), BoundaryError> {
-        let line = Metrics::new(now, vec![("Project", self.deployment.project.clone())]).with("FailedRuns", "Count", 1.0);
+        let line = Metrics::new(now, vec![("Project", self.deployment.project.clone())]).with(FAILED_RUNS, "Count", 1.0);
         (self.say)(&line.property("Arc", arc.name.as_str()).property("Lot", state.lot.to_string()).line());
         let (Some(aws), Some(topic)) = (&self.aws, &self.topic) else { return Ok(()) };
         let notice = Notice {

@@ -2,10 +2,15 @@
 //! out. Source: CloudWatch user guide, "Embedded metric format specification".
 
 use chrono::{DateTime, Utc};
+use manifests::DatasetId;
 use serde_json::{Map, Value, json};
 
 /// The namespace of all our metrics.
-const NAMESPACE: &str = "Arclake";
+pub const NAMESPACE: &str = "Arclake";
+/// Runs that failed and will not be tried again; by `Project`.
+pub const FAILED_RUNS: &str = "FailedRuns";
+/// Manifests committed; by `Project` and `Dataset`. Whoever commits on AWS says so, since silence is an alarm.
+pub const MANIFESTS_COMMITTED: &str = "ManifestsCommitted";
 
 /// Metrics of one moment that share their dimensions.
 #[derive(Clone, Debug)]
@@ -20,6 +25,12 @@ impl Metrics {
     /// Metrics at a time, of something that these dimensions name.
     pub fn new(at: DateTime<Utc>, dimensions: Vec<(&'static str, String)>) -> Metrics {
         Metrics { at, dimensions, metrics: Vec::new(), properties: Vec::new() }
+    }
+
+    /// Manifests of a dataset that were committed.
+    pub fn committed(at: DateTime<Utc>, project: &str, dataset: &DatasetId, manifests: usize) -> Metrics {
+        let dimensions = vec![("Project", project.to_owned()), ("Dataset", dataset.to_string())];
+        Metrics::new(at, dimensions).with(MANIFESTS_COMMITTED, "Count", manifests as f64)
     }
 
     /// With a metric; the unit is one of CloudWatch's: `Count`, `Seconds`, `Bytes`, `None`.

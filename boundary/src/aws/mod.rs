@@ -18,7 +18,7 @@ pub use boundary_function::BoundaryFunction;
 pub use deployment::{DeployedArc, Deployment, LogExport, StoreUris};
 pub use dispatch_function::DispatchFunction;
 pub use job_state::EXIT_TRANSIENT;
-pub use metrics::Metrics;
+pub use metrics::{FAILED_RUNS, MANIFESTS_COMMITTED, Metrics, NAMESPACE};
 pub use sqs::SqsQueue;
 
 use aws_sdk_sqs::error::ProvideErrorMetadata;

@@ -147,7 +147,8 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     check_state(&engine, &arc, &plan, args.manifest_state).await?;
     let ran = run_or_stop(&engine, &arc, &plan, Stop::on_signals()?, context).await?;
     if let Some(job) = Job::of_environment() {
-        eprintln!("{}", job.metrics(&engine.project.name, &ran, chrono::Utc::now()));
+        let metrics = job.metrics(&engine.project.name, &arc, &ran, chrono::Utc::now());
+        metrics.iter().for_each(|line| eprintln!("{line}"));
         if matches!(ran.outcome, Outcome::Failed { is_transient: true, .. } | Outcome::Elsewhere) {
             logs::say(&escape(&ran.to_string()));
             std::process::exit(boundary::aws::EXIT_TRANSIENT);

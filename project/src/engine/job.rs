@@ -4,6 +4,7 @@
 use arcs::runner::RunReport;
 use boundary::aws::Metrics;
 use chrono::{DateTime, Utc};
+use manifests::ArcSpec;
 
 use super::runs::{Outcome, Ran};
 
@@ -34,15 +35,20 @@ impl Job {
         Some(Job { vcpus, memory_gib: number("ARC_JOB_MEMORY_MIB").unwrap_or(2_048.0) / 1_024.0 })
     }
 
-    /// The metrics of a run that ended, as one log line.
-    pub fn metrics(&self, project: &str, ran: &Ran, now: DateTime<Utc>) -> String {
+    /// The metrics of a run of `arc` that ended, as log lines.
+    pub fn metrics(&self, project: &str, arc: &ArcSpec, ran: &Ran, now: DateTime<Utc>) -> Vec<String> {
         let metrics = Metrics::new(now, vec![("Project", project.to_owned()), ("Arc", ran.arc.clone())]);
+        let mut committed = Vec::new();
         let metrics = match &ran.outcome {
             Outcome::Done(report) if report.was_done => metrics.with("RunsDoneBefore", "Count", 1.0),
-            Outcome::Done(report) => self.of_report(metrics, report, now),
+            Outcome::Done(report) => {
+                committed.extend(arc.sinks.iter().map(|sink| Metrics::committed(now, project, &sink.dataset.id(), 1)));
+                self.of_report(metrics, report, now)
+            }
             Outcome::Failed { .. } | Outcome::Elsewhere => metrics.with("RunsEndedWithoutCommit", "Count", 1.0),
         };
-        metrics.property("Lot", ran.lot.to_string()).line()
+        committed.push(metrics);
+        committed.into_iter().map(|metrics| metrics.property("Lot", ran.lot.to_string()).line()).collect()
     }
 
     fn of_report(&self, metrics: Metrics, report: &RunReport, now: DateTime<Utc>) -> Metrics {
@@ -80,6 +86,47 @@ mod tests {
     fn what_athena_reads_is_billed_by_the_terabyte() {
         assert_eq!((scanned_dollars(0), scanned_dollars(2_000_000_000_000)), (0.0, 10.0));
         assert_eq!(scanned_dollars(1), scanned_dollars(SCANNED_BYTES_MIN));
+    }
+
+    #[test]
+    fn a_run_says_of_each_sink_that_it_has_a_manifest_once() {
+        let (at, id) =
+            ("2023-07-17T20:55:05Z".parse().unwrap(), manifests::ArcId { project: "p".into(), version: "1".into(), arc: "a".into() });
+        let sink = |name: &str| manifests::ArcSink {
+            role: name.into(),
+            dataset: manifests::Dataset { name: name.into(), version: "1".into(), path_uri: format!("s3://b/{name}/") },
+        };
+        let arc = ArcSpec {
+            id,
+            unit: manifests::LotUnit::Twelfths,
+            sources: vec![],
+            sinks: vec![sink("main"), sink("errors")],
+            deadline: None,
+            retries: 3,
+            kind: "convert".into(),
+            workload: serde_json::Value::Null,
+        };
+        let report = RunReport {
+            lot: "20230717PT5M250".parse().unwrap(),
+            state: manifests::State::Complete,
+            counts: manifests::Counts::default(),
+            seconds: 1.0,
+            arc: "a".into(),
+            attempt: 1,
+            generation: 1,
+            manifests: vec![],
+            comment: None,
+            past_reject_limit: false,
+            was_done: false,
+        };
+        let lines = |report: RunReport| {
+            let ran = Ran { arc: "a".into(), lot: report.lot, outcome: Outcome::Done(Box::new(report)) };
+            let lines = Job { vcpus: 1.0, memory_gib: 2.0 }.metrics("p", &arc, &ran, at);
+            let told = lines.iter().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+            told.map(|line| format!("{} {} {}", line["Dataset"], line["ManifestsCommitted"], line["Runs"])).collect::<Vec<_>>()
+        };
+        assert_eq!(lines(report.clone()), [r#""main/1" 1.0 null"#, r#""errors/1" 1.0 null"#, "null null 1.0"]);
+        assert_eq!(lines(RunReport { was_done: true, ..report }), ["null null null"]);
     }
 
     #[test]

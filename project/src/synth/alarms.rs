@@ -2,6 +2,7 @@
 //! flows in, parts flow out.
 
 use boundary::BoundarySpec;
+use boundary::aws::{FAILED_RUNS, MANIFESTS_COMMITTED, NAMESPACE};
 use manifests::{ArcSpec, Dataset, LotUnit, MAIN_ROLE};
 use serde_json::{Value, json};
 
@@ -10,12 +11,6 @@ use super::names::{ProjectNames, logical};
 use super::part::{Group, Parts, reference};
 use crate::file::Project;
 
-/// The namespace of the metrics that functions and workers write into their logs.
-pub const NAMESPACE: &str = "Arclake";
-/// Runs that failed and will not be tried again; by project.
-pub const FAILED_RUNS: &str = "FailedRuns";
-/// Manifests committed; by project and dataset.
-pub const MANIFESTS_COMMITTED: &str = "ManifestsCommitted";
 /// Intervals without a manifest that are an alarm.
 const SILENT_INTERVALS: u32 = 3;
 /// Seconds over which failures are counted.
@@ -133,4 +128,39 @@ fn silence(parts: &mut Parts, names: &ProjectNames, project: &Project, id: &str,
         is_silence_bad: true,
     };
     alarm.add(parts, names);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use boundary::aws::Metrics;
+    use manifests::DatasetId;
+
+    #[test]
+    fn silence_is_looked_for_where_commits_are_told() {
+        let project = crate::synth::fixture::changed(|_| {});
+        let names = ProjectNames::of(&project).unwrap();
+        let mut parts = Parts::new();
+        project.boundaries.iter().for_each(|boundary| add_boundary(&mut parts, &names, &project, boundary));
+        project.arcs.iter().for_each(|arc| add_arc(&mut parts, &names, &project, arc));
+        let alarms: Vec<&Value> = parts.all.iter().map(|part| &part.body["Properties"]).collect();
+        let datasets: Vec<DatasetId> = (project.boundaries.iter().map(|boundary| boundary.dataset.id()))
+            .chain(project.arcs.iter().filter_map(|arc| arc.sinks.iter().find(|sink| sink.role == MAIN_ROLE)).map(|sink| sink.dataset.id()))
+            .collect();
+        assert!(datasets.len() > 1);
+        for dataset in datasets {
+            let line = Metrics::committed(chrono::DateTime::UNIX_EPOCH, &project.name, &dataset, 1).line();
+            let line: Value = serde_json::from_str(&line).unwrap();
+            let told = &line["_aws"]["CloudWatchMetrics"][0];
+            let is_told = |alarm: &&&Value| {
+                let dimensions = alarm["Dimensions"].as_array().unwrap();
+                let same = |(one, name): (&Value, &Value)| one["Name"] == *name && one["Value"] == line[name.as_str().unwrap()];
+                alarm["MetricName"] == told["Metrics"][0]["Name"]
+                    && alarm["Namespace"] == told["Namespace"]
+                    && dimensions.len() == told["Dimensions"][0].as_array().unwrap().len()
+                    && dimensions.iter().zip(told["Dimensions"][0].as_array().unwrap()).all(same)
+            };
+            assert_eq!(alarms.iter().filter(is_told).count(), 1, "{dataset}");
+        }
+    }
 }

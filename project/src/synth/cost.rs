@@ -60,7 +60,7 @@ pub fn cost_at_rest(stacks: &[Stack]) -> Vec<CostLine> {
     };
     let alarms = of("AWS::CloudWatch::Alarm");
     line(alarms.len(), ("alarm", "alarms"), alarms.len() as f64 * ALARM, format!("{ALARM:.2} USD each"));
-    let metrics = alarms.iter().filter(|alarm| alarm["Namespace"] == super::NAMESPACE).count();
+    let metrics = alarms.iter().filter(|alarm| alarm["Namespace"] == ::boundary::aws::NAMESPACE).count();
     line(metrics, ("metric", "metrics"), metrics as f64 * METRIC, format!("{METRIC:.2} USD each that is written to in the month"));
     let keys = of("AWS::KMS::Key").len();
     line(keys, ("key", "keys"), keys as f64 * KEY, format!("{KEY:.2} USD each"));

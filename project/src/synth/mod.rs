@@ -56,7 +56,6 @@ use serde_json::{Value, json};
 use crate::columns::Known;
 use crate::file::{Problem, Project};
 use crate::verify::nearest;
-pub use alarms::{FAILED_RUNS, MANIFESTS_COMMITTED, NAMESPACE};
 pub(crate) use arrival::{Arrival, declared_bucket};
 pub use bootstrap::{BootstrapOptions, CREATE_KEY, bootstrap};
 pub(crate) use boundary::{arrival_bucket, arrival_prefix};

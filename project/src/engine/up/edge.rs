@@ -87,6 +87,7 @@ impl Edge {
         let is_settling = is_idle && self.settles && std::mem::take(&mut self.has_changed);
         let committed = self.tick(options, is_settling, summary).await;
         let Dispatched { runs, empties } = self.dispatch(engine, options, is_settling, summary).await;
+        let empties = empties.len();
         summary.empties += empties;
         self.has_changed |= committed > 0 || empties > 0;
         Looked { due: runs, empties, committed }
@@ -141,7 +142,7 @@ impl Edge {
         for (dataset, lot) in &heard.lots {
             let more = self.dispatcher.pass_at(&self.arcs, (dataset, *lot), now, worker).await?;
             found.runs.extend(more.runs);
-            found.empties += more.empties;
+            found.empties.extend(more.empties);
         }
         Ok(found)
     }

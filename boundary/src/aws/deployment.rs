@@ -31,6 +31,9 @@ pub struct Deployment {
     /// Exports of logs that run by the clock.
     #[serde(default)]
     pub exports: Vec<LogExport>,
+    /// Jobs that run by the clock.
+    #[serde(default)]
+    pub activities: Vec<DeployedActivity>,
 }
 
 /// URIs of the four stores.
@@ -90,6 +93,18 @@ pub struct LogExport {
     /// Where to, `s3://bucket/folder/`.
     #[serde(rename = "pathURI")]
     pub path_uri: String,
+}
+
+/// An activity whose jobs EventBridge submits: nobody here has to start them, and somebody has to tell that one failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DeployedActivity {
+    /// Its name.
+    pub name: String,
+    /// The job definition's name, by which its jobs are known.
+    pub job_definition: String,
+    /// The log group of its jobs.
+    pub log_group: String,
 }
 
 impl Deployment {

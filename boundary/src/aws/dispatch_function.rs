@@ -188,9 +188,11 @@ fn hint(event: &Value) -> Option<(DatasetId, Lot)> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
     use crate::aws::job_state::JobState;
-    use crate::aws::{DeployedArc, StoreUris};
+    use crate::aws::{DeployedActivity, DeployedArc, StoreUris};
     use manifests::{ArcId, ArcSink, ArcState, Dataset, LotUnit, MemoryBus};
 
     fn function(stores: &Stores) -> DispatchFunction {
@@ -210,7 +212,10 @@ mod tests {
         };
         let uris = StoreUris { manifest: String::new(), arc_state: String::new(), metadata: String::new(), artifact: String::new() };
         let (project, version, region, bus) = ("p".into(), "1".into(), "us-east-1".into(), "bus".into());
-        let deployment = Deployment { project, version, region, stores: uris, bus, boundaries: vec![], arcs: vec![arc], exports: vec![] };
+        let activity =
+            DeployedActivity { name: "tidy".into(), job_definition: "test-p-1-activity-tidy".into(), log_group: "/arclake/p".into() };
+        let (boundaries, exports, activities) = (vec![], vec![], vec![activity]);
+        let deployment = Deployment { project, version, region, stores: uris, bus, boundaries, arcs: vec![arc], exports, activities };
         DispatchFunction::over(deployment, stores.clone(), Arc::new(MemoryBus::default()), None)
     }
 
@@ -243,6 +248,29 @@ mod tests {
         assert_eq!(last(&stores).await, (2, ArcState::Complete, "batch/two/1".into()), "what is told late says nothing new");
         function.call(&failed("three", 31), at(50)).await.unwrap();
         assert_eq!(last(&stores).await, (3, ArcState::Missing, "batch/three".into()));
+    }
+
+    #[tokio::test]
+    async fn an_activity_that_fails_is_counted_and_told() {
+        static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
+        let stores = Stores::memory().unwrap();
+        let function = function(&stores).saying(|line| SAID.lock().unwrap().push(line.to_owned()));
+        let told = |definition: &str, status: &str| {
+            let definition = format!("arn:aws:batch:us-east-1:123456789012:job-definition/{definition}:1");
+            json!({"detail-type": "Batch Job State Change", "detail": {"jobName": "n", "jobId": "j", "status": status, "parameters": {},
+                "jobDefinition": definition, "statusReason": "Essential container in task exited", "container": {"exitCode": 1}}})
+        };
+        let answer = function.call(&told("test-p-1-activity-tidy", "FAILED"), at(0)).await.unwrap();
+        assert_eq!(answer["cause"], "exit code 1: Essential container in task exited");
+        for (definition, status) in [("test-p-1-activity-tidy", "SUCCEEDED"), ("test-p-1-activity-other", "FAILED")] {
+            assert!(function.call(&told(definition, status), at(0)).await.unwrap()["ignored"].is_string(), "{definition} {status}");
+        }
+        let said = std::mem::take(&mut *SAID.lock().unwrap());
+        let counted: Value = serde_json::from_str(&said[0]).unwrap();
+        assert_eq!(
+            (said.len(), &counted["FailedRuns"], &counted["Project"], &counted["Activity"]),
+            (1, &json!(1.0), &json!("p"), &json!("tidy"))
+        );
     }
 
     #[tokio::test]

@@ -1,5 +1,5 @@
 //! What becomes of jobs: what Batch says of them flows in, by events or because a sweep asked; arc state, commits of users'
-//! images, and notices of failures flow out.
+//! images, and notices of failures flow out. Jobs of activities have no state: of them only failures are told.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::batch::BatchJobs;
 use super::dispatch_function::{LEASE_SECONDS, owner};
-use super::job_state::{JobEnd, JobState};
-use super::notice::Notice;
+use super::job_state::{FailedJob, JobEnd, JobState};
+use super::notice::{Failed, Notice};
 use super::{DeployedArc, DispatchFunction, FAILED_RUNS, Metrics};
 use crate::dispatch::Dispatcher;
 use crate::error::BoundaryError;
@@ -29,11 +29,21 @@ struct Of<'a> {
 impl DispatchFunction {
     /// Brings what an event says of a job into the arc's state.
     pub(super) async fn follow_job(&self, event: &Value, now: DateTime<Utc>) -> Result<Value, BoundaryError> {
-        let Some(state) = JobState::read(event) else { return Ok(json!({"ignored": "a job of somebody else"})) };
+        let Some(state) = JobState::read(event) else { return self.follow_activity(event, now).await };
         let Some(of) = self.arcs().find(|of| of.arc.name == state.arc) else {
             return Ok(json!({"ignored": "a job of an arc that is not deployed"}));
         };
         self.follow(of, &state, now).await
+    }
+
+    async fn follow_activity(&self, event: &Value, now: DateTime<Utc>) -> Result<Value, BoundaryError> {
+        let Some(job) = FailedJob::read(event) else { return Ok(json!({"ignored": "a job without a lot that has not failed"})) };
+        let Some(activity) = self.deployment.activities.iter().find(|activity| activity.job_definition == job.definition) else {
+            return Ok(json!({"ignored": "a job of somebody else"}));
+        };
+        let what = Failed::Activity { name: &activity.name, job: &job };
+        self.tell(what, &job.cause, (&activity.log_group, job.log_stream.as_deref()), now).await?;
+        Ok(json!({"activity": activity.name, "state": "failed", "cause": job.cause}))
     }
 
     /// Asks after the jobs of users' images: their events may be lost. Gives the number of those that are over.
@@ -164,31 +174,28 @@ impl DispatchFunction {
                 self.stores.end_attempt(id, state.lot, &owner, ArcState::Missing, Some(cause.clone()), is_transient, now).await?;
             }
         }
-        self.tell(of.arc, state, &cause, is_transient, now).await?;
+        let what = Failed::Run { arc: &of.arc.name, lot: state.lot, is_transient };
+        self.tell(what, &cause, (&of.arc.log_group, state.log_stream.as_deref()), now).await?;
         Ok(json!({"arc": of.arc.name, "lot": state.lot.to_string(), "state": "missing", "cause": cause}))
     }
 
-    async fn tell(
-        &self,
-        arc: &DeployedArc,
-        state: &JobState,
-        cause: &str,
-        is_transient: bool,
-        now: DateTime<Utc>,
-    ) -> Result<(), BoundaryError> {
+    /// Counts a failure and tells a person; `log` is its group and stream.
+    async fn tell(&self, what: Failed<'_>, cause: &str, log: (&str, Option<&str>), now: DateTime<Utc>) -> Result<(), BoundaryError> {
         let line = Metrics::new(now, vec![("Project", self.deployment.project.clone())]).with(FAILED_RUNS, "Count", 1.0);
-        (self.say)(&line.property("Arc", arc.name.as_str()).property("Lot", state.lot.to_string()).line());
+        let line = match what {
+            Failed::Run { arc, lot, .. } => line.property("Arc", arc).property("Lot", lot.to_string()),
+            Failed::Activity { name, .. } => line.property("Activity", name),
+        };
+        (self.say)(&line.line());
         let (Some(aws), Some(topic)) = (&self.aws, &self.topic) else { return Ok(()) };
         let notice = Notice {
             project: &self.deployment.project,
             version: &self.deployment.version,
             region: &self.deployment.region,
-            arc: &arc.name,
-            lot: state.lot,
+            what,
             cause,
-            log_group: &arc.log_group,
-            log_stream: state.log_stream.as_deref(),
-            is_transient,
+            log_group: log.0,
+            log_stream: log.1,
         };
         notice.publish(aws, topic).await
     }

@@ -1,4 +1,5 @@
-//! What Batch says of a job: its event flows in; the arc, the lot, how it stands and why flow out.
+//! What Batch says of a job: its event flows in; the arc, the lot, how it stands and why flow out. Jobs of activities have
+//! neither arc nor lot, and are known by their definition.
 
 use chrono::{DateTime, Utc};
 use manifests::Lot;
@@ -50,8 +51,6 @@ impl JobState {
         let detail = event.get("detail")?;
         let text = |pointer: &str| detail.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
         let number = |pointer: &str| detail.pointer(pointer).and_then(Value::as_i64);
-        let log_stream = text("/container/logStreamName")
-            .or_else(|| detail.get("attempts")?.as_array()?.last()?.pointer("/container/logStreamName")?.as_str().map(str::to_owned));
         let end = match text("/status")?.as_str() {
             "SUCCEEDED" => Some(JobEnd::Succeeded),
             "FAILED" => Some(failure(detail)),
@@ -64,10 +63,51 @@ impl JobState {
             name: text("/jobName").unwrap_or_default(),
             created: detail.get("createdAt").and_then(Value::as_i64).and_then(DateTime::from_timestamp_millis),
             end,
-            log_stream,
+            log_stream: log_stream(detail),
             seconds: number("/stoppedAt").zip(number("/startedAt")).map_or(0.0, |(stopped, started)| (stopped - started) as f64 / 1_000.0),
         })
     }
+}
+
+/// A job that failed, whatever it was for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct FailedJob {
+    /// The job's id.
+    pub job: String,
+    /// The name of its definition.
+    pub definition: String,
+    /// The name of its queue.
+    pub queue: String,
+    /// Why, as Batch says it.
+    pub cause: String,
+    /// The log stream of its last attempt.
+    pub log_stream: Option<String>,
+}
+
+impl FailedJob {
+    /// Reads the event; `None` where it tells of no failure.
+    pub(super) fn read(event: &Value) -> Option<FailedJob> {
+        let detail = event.get("detail").filter(|detail| detail["status"] == "FAILED")?;
+        let JobEnd::Failed { cause, .. } = failure(detail) else { return None };
+        Some(FailedJob {
+            job: detail.get("jobId")?.as_str()?.to_owned(),
+            definition: name_of(detail.get("jobDefinition")?.as_str()?),
+            queue: name_of(detail.get("jobQueue").and_then(Value::as_str).unwrap_or_default()),
+            cause,
+            log_stream: log_stream(detail),
+        })
+    }
+}
+
+/// The name in `arn:aws:batch:REGION:ACCOUNT:KIND/NAME:REVISION`.
+fn name_of(arn: &str) -> String {
+    let name = arn.rsplit_once('/').map_or(arn, |split| split.1);
+    name.split(':').next().unwrap_or(name).to_owned()
+}
+
+fn log_stream(detail: &Value) -> Option<String> {
+    let last = || detail.get("attempts")?.as_array()?.last()?.pointer("/container/logStreamName");
+    Some(detail.pointer("/container/logStreamName").or_else(last)?.as_str()?.to_owned())
 }
 
 fn failure(detail: &Value) -> JobEnd {
@@ -106,5 +146,18 @@ mod tests {
             assert!(cause.contains("Essential container"), "{cause}");
         }
         assert_eq!(JobState::read(&json!({"detail": {"status": "FAILED", "jobId": "x"}})), None, "not ours");
+    }
+
+    #[test]
+    fn jobs_without_a_lot_are_known_by_their_definition() {
+        let mut told = event("FAILED", Some(3));
+        assert_eq!(FailedJob::read(&told), None, "without a definition nobody knows whose it is");
+        told["detail"]["jobDefinition"] = "arn:aws:batch:us-east-2:123456789012:job-definition/test-lake-1-activity-tidy:7".into();
+        told["detail"]["jobQueue"] = "arn:aws:batch:us-east-2:123456789012:job-queue/test-lake-1".into();
+        let failed = FailedJob::read(&told).unwrap();
+        assert_eq!((failed.definition.as_str(), failed.queue.as_str()), ("test-lake-1-activity-tidy", "test-lake-1"));
+        assert_eq!(failed.cause, "exit code 3: Essential container in task exited");
+        told["detail"]["status"] = "SUCCEEDED".into();
+        assert_eq!(FailedJob::read(&told), None);
     }
 }

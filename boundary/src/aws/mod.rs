@@ -15,7 +15,7 @@ mod sqs;
 
 pub use batch::{BatchQueue, Job, JobQueue, JobSize};
 pub use boundary_function::BoundaryFunction;
-pub use deployment::{DeployedArc, Deployment, LogExport, StoreUris};
+pub use deployment::{DeployedActivity, DeployedArc, Deployment, LogExport, StoreUris};
 pub use dispatch_function::DispatchFunction;
 pub use job_state::EXIT_TRANSIENT;
 pub use metrics::{FAILED_RUNS, MANIFESTS_COMMITTED, Metrics, NAMESPACE};

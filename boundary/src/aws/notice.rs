@@ -1,9 +1,11 @@
-//! What a person is told of a run that failed: project, arc, lot, cause, where the log is, what to do next.
+//! What a person is told of a run or an activity that failed: project, what it was, cause, where the log is, what to do
+//! next.
 
 use aws_sdk_sns::Client;
 use manifests::{Aws, Lot};
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::job_state::FailedJob;
 use super::service;
 use crate::error::BoundaryError;
 
@@ -12,46 +14,85 @@ const SUBJECT_MAX: usize = 100;
 /// Text of a cause that is passed on, in characters.
 const CAUSE_MAX: usize = 2_000;
 
-/// A run that failed.
+/// What failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failed<'a> {
+    /// An arc on a lot.
+    Run {
+        arc: &'a str,
+        lot: Lot,
+        /// Whether it is tried again by itself.
+        is_transient: bool,
+    },
+    /// A job that ran by the clock.
+    Activity { name: &'a str, job: &'a FailedJob },
+}
+
+/// A failure as it is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Notice<'a> {
     pub project: &'a str,
     pub version: &'a str,
     pub region: &'a str,
-    pub arc: &'a str,
-    pub lot: Lot,
+    pub what: Failed<'a>,
     pub cause: &'a str,
     pub log_group: &'a str,
     pub log_stream: Option<&'a str>,
-    /// Whether it is tried again by itself.
-    pub is_transient: bool,
 }
 
 impl Notice<'_> {
     /// The subject of a mail: one line of printable ASCII, as SNS wants it.
     pub(super) fn subject(&self) -> String {
-        let line = format!("arc {} failed on {} ({})", self.arc, self.lot, self.project);
+        let line = match self.what {
+            Failed::Run { arc, lot, .. } => format!("arc {arc} failed on {lot} ({})", self.project),
+            Failed::Activity { name, .. } => format!("activity {name} failed ({})", self.project),
+        };
         line.chars().map(|letter| if letter.is_ascii_graphic() || letter == ' ' { letter } else { '?' }).take(SUBJECT_MAX).collect()
     }
 
     /// The text.
     pub(super) fn text(&self) -> String {
         let cause: String = self.cause.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).take(CAUSE_MAX).collect();
-        let next = match self.is_transient {
-            true => "It is tried again by itself.".to_owned(),
-            false => format!(
-                "It is not tried again by itself. Once the cause is mended:\n  arc retry --arc {} --lot {} -p PROJECT_FILE",
-                self.arc, self.lot
+        let (project, version, log) = (self.project, self.version, self.log_link());
+        match self.what {
+            Failed::Run { arc, lot, .. } => {
+                format!(
+                    "project: {project} {version}\narc:     {arc}\nlot:     {lot}\ncause:   {cause}\nlog:     {log}\n\n{}\n",
+                    self.next()
+                )
+            }
+            Failed::Activity { name, job } => format!(
+                "project:  {project} {version}\nactivity: {name}\njob:      {}\ncause:    {cause}\nlog:      {log}\n\n{}\n",
+                job.job,
+                self.next()
             ),
+        }
+    }
+
+    /// What becomes of it, and what a person can do.
+    fn next(&self) -> String {
+        match self.what {
+            Failed::Run { is_transient: true, .. } => "It is tried again by itself.".to_owned(),
+            Failed::Run { arc, lot, .. } => {
+                format!("It is not tried again by itself. Once the cause is mended:\n  arc retry --arc {arc} --lot {lot} -p PROJECT_FILE")
+            }
+            Failed::Activity { name, job } => format!(
+                "It runs again when its schedule says so, and not before. To have it run at once, when the cause is mended:\n  \
+                 aws batch submit-job --job-name {name} --job-queue {} --job-definition {} --region {}",
+                job.queue, job.definition, self.region
+            ),
+        }
+    }
+
+    /// The same for a program.
+    fn structured(&self) -> Value {
+        let mut said = json!({"project": self.project, "version": self.version, "cause": self.cause});
+        let what = match self.what {
+            Failed::Run { arc, lot, .. } => [("arc", arc.to_owned()), ("lot", lot.to_string())],
+            Failed::Activity { name, job } => [("activity", name.to_owned()), ("job", job.job.clone())],
         };
-        format!(
-            "project: {} {}\narc:     {}\nlot:     {}\ncause:   {cause}\nlog:     {}\n\n{next}\n",
-            self.project,
-            self.version,
-            self.arc,
-            self.lot,
-            self.log_link()
-        )
+        what.into_iter().for_each(|(key, value)| said[key] = value.into());
+        said
     }
 
     fn log_link(&self) -> String {
@@ -67,7 +108,7 @@ impl Notice<'_> {
     pub(super) async fn publish(&self, aws: &Aws, topic: &str) -> Result<(), BoundaryError> {
         let structured = json!({
             "default": self.text(),
-            "lambda": json!({"project": self.project, "version": self.version, "arc": self.arc, "lot": self.lot.to_string(), "cause": self.cause}).to_string(),
+            "lambda": self.structured().to_string(),
         });
         let call = Client::new(aws.config()).publish().topic_arn(topic).subject(self.subject());
         let sent = call.message(structured.to_string()).message_structure("json").send().await;
@@ -86,12 +127,10 @@ mod tests {
             project: "EdgeLogs",
             version: "20261101",
             region: "us-east-2",
-            arc: "convert",
-            lot: "20230717PT5M250".parse().unwrap(),
+            what: Failed::Run { arc: "convert", lot: "20230717PT5M250".parse().unwrap(), is_transient: false },
             cause: "the store\r\nBcc: x refused",
             log_group: "/arclake/EdgeLogs/convert",
             log_stream: Some("convert/default/1"),
-            is_transient: false,
         };
         expect![[r#"
             arc convert failed on 20230717PT5M250 (EdgeLogs)
@@ -105,5 +144,41 @@ mod tests {
               arc retry --arc convert --lot 20230717PT5M250 -p PROJECT_FILE
         "#]]
         .assert_eq(&format!("{}\n{}", notice.subject(), notice.text()));
+        expect![[
+            r#"{"project":"EdgeLogs","version":"20261101","cause":"the store\r\nBcc: x refused","arc":"convert","lot":"20230717PT5M250"}"#
+        ]]
+        .assert_eq(&notice.structured().to_string());
+    }
+
+    #[test]
+    fn of_an_activity_too() {
+        let job = FailedJob {
+            job: "0c2e".into(),
+            definition: "test-EdgeLogs-20261101-activity-tidy".into(),
+            queue: "test-EdgeLogs-20261101".into(),
+            cause: "exit code 3: Essential container in task exited".into(),
+            log_stream: None,
+        };
+        let notice = Notice {
+            project: "EdgeLogs",
+            version: "20261101",
+            region: "us-east-2",
+            what: Failed::Activity { name: "tidy", job: &job },
+            cause: &job.cause,
+            log_group: "/arclake/EdgeLogs",
+            log_stream: job.log_stream.as_deref(),
+        };
+        expect![[r#"
+            activity tidy failed (EdgeLogs)
+            project:  EdgeLogs 20261101
+            activity: tidy
+            job:      0c2e
+            cause:    exit code 3: Essential container in task exited
+            log:      https://us-east-2.console.aws.amazon.com/cloudwatch/home?region=us-east-2#logsV2:log-groups/log-group/$252Farclake$252FEdgeLogs
+
+            It runs again when its schedule says so, and not before. To have it run at once, when the cause is mended:
+              aws batch submit-job --job-name tidy --job-queue test-EdgeLogs-20261101 --job-definition test-EdgeLogs-20261101-activity-tidy --region us-east-2
+            {"project":"EdgeLogs","version":"20261101","cause":"exit code 3: Essential container in task exited","activity":"tidy","job":"0c2e"}
+        "#]].assert_eq(&format!("{}\n{}{}\n", notice.subject(), notice.text(), notice.structured()));
     }
 }

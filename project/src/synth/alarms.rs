@@ -80,7 +80,10 @@ pub(crate) fn add_failures(parts: &mut Parts, names: &ProjectNames, project: &Pr
     let alarm = Alarm {
         id: "FailedRunsAlarm".to_owned(),
         name: "failed-runs".to_owned(),
-        description: format!("Runs of {} {} failed; see arc status", project.name, project.version),
+        description: format!(
+            "Runs or activities of {} {} failed; see the notices of the topic, and arc status",
+            project.name, project.version
+        ),
         metric: json!({"Namespace": NAMESPACE, "MetricName": FAILED_RUNS, "Dimensions": [{"Name": "Project", "Value": project.name}]}),
         seconds: FAILURES_SECONDS,
         intervals: 1,

@@ -1,6 +1,6 @@
 //! What a deployment tells its functions. A checked project and options flow in; the document flows out.
 
-use boundary::aws::{DeployedArc, Deployment, JobSize, LogExport, StoreUris};
+use boundary::aws::{DeployedActivity, DeployedArc, Deployment, JobSize, LogExport, StoreUris};
 use manifests::{ArcSpec, LotUnit};
 use serde_json::Value;
 
@@ -27,6 +27,7 @@ pub fn deployment(project: &Project, options: &ProjectOptions) -> Option<Deploym
         boundaries: project.boundaries.clone(),
         arcs: deployed_arcs(project, options).into_iter().map(|arc| deployed(project, &names, arc)).collect(),
         exports: activities::exports(project).filter_map(|(name, entry)| export(name, entry)).collect(),
+        activities: activities::jobs(project).map(|job| activity(&names, job.name)).collect(),
     })
 }
 
@@ -53,6 +54,10 @@ fn size(project: &Project, arc: &ArcSpec) -> Option<JobSize> {
     let runtime = runtime::of_arc(project, arc);
     let number = |value: u64| u32::try_from(value).ok();
     is_said.then_some(JobSize { vcpu_milli: number(runtime.vcpu_milli)?, memory_mib: number(runtime.memory_mb)? })
+}
+
+fn activity(names: &ProjectNames, name: &str) -> DeployedActivity {
+    DeployedActivity { name: name.to_owned(), job_definition: names.activity_definition(name), log_group: names.job_logs() }
 }
 
 fn export(name: &str, entry: &Value) -> Option<LogExport> {

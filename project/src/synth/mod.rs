@@ -219,7 +219,7 @@ fn add(parts: &mut Parts, names: &ProjectNames, project: &Project, options: &Pro
         up::add(parts, names, project, &arcs, options);
         return tables::add(parts, names, project, &arcs, options);
     }
-    if !arcs.is_empty() || activities::exports(project).next().is_some() {
+    if has_jobs || activities::exports(project).next().is_some() {
         dispatch::add(parts, names, project, &arcs, options, has_jobs);
         alarms::add_failures(parts, names, project);
     }

@@ -138,6 +138,23 @@ fn what_a_project_is_made_of() {
 }
 
 #[test]
+fn activities_alone_are_followed_by_the_dispatch_function() {
+    let project = changed(|document| {
+        document["arcs"] = json!([]);
+        document["activities"] = json!([{"type": "aws:core:batchExecActivity", "name": "tidy", "schedule": "Hours", "imagePath": "tidy"}]);
+    });
+    let stacks = synthesised(&project);
+    let resources = &stacks[0].template["Resources"];
+    let (rule, definition) = (&resources["DispatchJobs"]["Properties"], &resources["ActivityTidy"]["Properties"]["JobDefinitionName"]);
+    assert_eq!(rule["EventPattern"]["detail"]["jobQueue"], json!([{"Ref": "JobQueue"}]));
+    assert_eq!(rule["Targets"][0]["Arn"], json!({"Fn::GetAtt": ["Dispatch", "Arn"]}));
+    assert!(resources["FailedRunsAlarm"].is_object() && resources["DispatchRole"].to_string().contains("sns:Publish"));
+    let told = deployment(&project, &options(&project)).unwrap();
+    assert_eq!(told.activities.iter().map(|activity| activity.job_definition.as_str()).collect::<Vec<_>>(), [definition.as_str().unwrap()]);
+    lint(&stacks);
+}
+
+#[test]
 fn the_smallest_template_in_full() {
     let project = changed(|document| {
         document["resources"] = json!([]);

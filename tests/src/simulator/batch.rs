@@ -174,6 +174,7 @@ pub(crate) fn dispatch_function(world: &World, batch: &Arc<SimBatch>) -> Dispatc
         boundaries: world.edges.iter().map(|edge| edge.spec.clone()).collect(),
         arcs: world.arcs.iter().map(deployed).collect(),
         exports: Vec::new(),
+        activities: Vec::new(),
     };
     DispatchFunction::over(deployment, world.stores.clone(), world.bus.clone(), Some(batch.clone())).saying(|_| ())
 }

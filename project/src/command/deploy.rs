@@ -45,7 +45,8 @@ pub struct Choice {
     /// Only this resource of the project file; everything else stays as it is.
     #[arg(long, value_name = "NAME", conflicts_with_all = ["exclude_all_arcs", "exclude_arc"])]
     pub only_resource: Option<String>,
-    /// The image of built-in workloads, instead of the one in the placement's registry.
+    /// The image of built-in workloads, instead of the one in the placement's registry. `{arch}` in it stands for arm64 or
+    /// x86_64.
     #[arg(long, value_name = "URI")]
     pub image: Option<String>,
     /// The role that Batch works with, an ARN; its service-linked role where not given.

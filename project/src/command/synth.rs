@@ -40,7 +40,8 @@ pub struct Args {
     /// Only this resource of the project file.
     #[arg(long, value_name = "NAME", conflicts_with_all = ["exclude_all_arcs", "exclude_arc"])]
     only_resource: Option<String>,
-    /// The image of built-in workloads, instead of the one in the placement's registry.
+    /// The image of built-in workloads, instead of the one in the placement's registry. `{arch}` in it stands for arm64 or
+    /// x86_64.
     #[arg(long, value_name = "URI")]
     image: Option<String>,
     /// Reserve no concurrency for the functions.

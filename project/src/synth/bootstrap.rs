@@ -10,6 +10,7 @@ use super::bucket::Bucket;
 use super::names::{ATHENA_FOLDER, Names};
 use super::network::{self, CIDR_DEFAULT, Network, exported};
 use super::part::{self, Parts, arn_of, reference};
+use super::runtime::Architecture;
 use super::split;
 
 /// What [`BootstrapOptions::kms`] is to have a key made.
@@ -107,5 +108,6 @@ fn add_repository(parts: &mut Parts, names: &Names) {
     });
     let arn = names.arn("ecr", &format!("repository/{}", names.worker_repository()));
     parts.add("WorkerRepository", "AWS::ECR::Repository", names.worker_repository(), arn, properties).removed();
-    parts.output("WorkerImage", "Push the image of built-in workloads here", names.worker_image().into());
+    let image = names.worker_image(Architecture::default());
+    parts.output("WorkerImage", "Push the image of built-in workloads here; the tag says for which architecture it is", image.into());
 }

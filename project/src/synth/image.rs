@@ -1,4 +1,5 @@
-//! Images that jobs run. An arc flows in; the URI flows out, and whether somebody has to build it first.
+//! Images that jobs run. An arc flows in; the URI flows out, and whether somebody has to build it first. Jobs of one project
+//! may have two architectures, so an image that is built has its own in its tag.
 
 use manifests::ArcSpec;
 use serde_json::Value;
@@ -48,7 +49,8 @@ pub fn images(project: &Project, options: &ProjectOptions) -> Vec<Image> {
 /// The worker's image, unless the options name another.
 fn of_worker(names: &ProjectNames, options: &ProjectOptions, architecture: Architecture) -> Image {
     let place = &names.placement;
-    let uri = options.image.clone().unwrap_or_else(|| place.worker_image());
+    let given = options.image.as_ref().map(|uri| uri.replace("{arch}", architecture.lambda()));
+    let uri = given.unwrap_or_else(|| place.worker_image(architecture));
     Image { repository: repository_of(names, &uri), uri, folder: String::new(), architecture }
 }
 
@@ -58,7 +60,7 @@ pub(crate) fn of_path(names: &ProjectNames, path: &str, version: &str, architect
         return Image { repository: repository_of(names, path), uri: path.to_owned(), folder: String::new(), architecture };
     }
     let repository = names.image_repository(path);
-    let uri = format!("{}/{repository}:{version}", names.placement.registry());
+    let uri = format!("{}/{repository}:{version}-{}", names.placement.registry(), architecture.lambda());
     Image { uri, repository, folder: path.to_owned(), architecture }
 }
 

@@ -110,7 +110,7 @@ pub struct ProjectOptions {
     pub exclude_arcs: Vec<String>,
     /// Only this resource of the file. The template holds nothing else: see [`overlay`].
     pub only_resource: Option<String>,
-    /// The image of built-in workloads; [`Names::worker_image`] where not given.
+    /// The image of built-in workloads; [`Names::worker_image`] where not given. `{arch}` stands for `arm64` or `x86_64`.
     pub image: Option<String>,
     /// The packages of the functions.
     pub code: CodeLocation,

@@ -7,6 +7,7 @@
 use arcs::workload::AthenaPlace;
 use manifests::{ArcId, DatasetId};
 
+use super::runtime::Architecture;
 use crate::file::{Placement, Project};
 
 /// The longest name of a Lambda function, a role or a rule, in bytes.
@@ -114,9 +115,9 @@ impl Names {
         self.staged("arclake").to_lowercase()
     }
 
-    /// The worker's image of this version of the program.
-    pub fn worker_image(&self) -> String {
-        format!("{}/{}:{}", self.registry(), self.worker_repository(), env!("CARGO_PKG_VERSION"))
+    /// The worker's image of this version of the program, for an architecture.
+    pub fn worker_image(&self, architecture: Architecture) -> String {
+        format!("{}/{}:{}-{}", self.registry(), self.worker_repository(), env!("CARGO_PKG_VERSION"), architecture.lambda())
     }
 
     /// The account's registry of images.

@@ -16,17 +16,7 @@ pub fn notes(project: &Project, options: &ProjectOptions) -> Vec<Problem> {
         return notes;
     }
     let note = |path: String, message: String, fix: Option<String>| Problem { path, message, fix };
-    for image in image::images(project, options).into_iter().filter(|image| !image.repository.is_empty() && options.only_resource.is_none())
-    {
-        let platform = format!("linux/{}", image.architecture.container());
-        let uri = &image.uri;
-        let (whose, build) = match image.folder.as_str() {
-            "" => ("the worker's", format!("docker/image {uri} ARC, where ARC is `arc` built for {platform}")),
-            folder => ("an arc's", format!("podman build --platform {platform} -t {uri} {folder}")),
-        };
-        let message = format!("{whose} image has to be in the registry before jobs run: {uri}");
-        notes.push(note("images".into(), message, Some(format!("{build}; then podman push {uri}"))));
-    }
+    notes.extend(to_push(project, options, &names));
     for variable in batch::secrets(project) {
         let name = names.secret_parameter(&variable);
         let fix = format!("aws ssm put-parameter --type SecureString --name {name} --value …");
@@ -41,6 +31,29 @@ pub fn notes(project: &Project, options: &ProjectOptions) -> Vec<Problem> {
     if super::grants::is_widened(&names, &deployed_arcs(project, options), options) {
         let message = "there are more datasets than a policy has room for: the dispatch function may reach all manifests of the placement";
         notes.push(note("arcs".into(), message.into(), Some("make two projects of it".into())));
+    }
+    notes
+}
+
+/// Images that have to be built and pushed, and how the registry lets one in.
+fn to_push(project: &Project, options: &ProjectOptions, names: &ProjectNames) -> Vec<Problem> {
+    let note = |message: String, fix: String| Problem { path: "images".into(), message, fix: Some(fix) };
+    let is_ours = |image: &image::Image| !image.repository.is_empty() && options.only_resource.is_none();
+    let mut notes: Vec<Problem> = Vec::new();
+    for image in image::images(project, options).into_iter().filter(is_ours) {
+        let platform = format!("linux/{}", image.architecture.container());
+        let uri = &image.uri;
+        let (whose, build) = match image.folder.as_str() {
+            "" => ("the worker's", format!("docker/image {uri} ARC, where ARC is `arc` built for {platform}")),
+            folder => ("an arc's", format!("podman build --platform {platform} -t {uri} {folder}")),
+        };
+        let message = format!("{whose} image has to be in the registry before jobs run: {uri}");
+        notes.push(note(message, format!("{build}; then podman push {uri}")));
+    }
+    if !notes.is_empty() {
+        let (registry, region) = (names.placement.registry(), &names.placement.region);
+        let login = format!("aws ecr get-login-password --region {region} | podman login --username AWS --password-stdin {registry}");
+        notes.insert(0, note(format!("the registry wants to know who pushes, every twelve hours: {registry}"), login));
     }
     notes
 }

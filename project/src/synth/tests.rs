@@ -138,6 +138,40 @@ fn what_a_project_is_made_of() {
 }
 
 #[test]
+fn each_architecture_has_an_image_of_its_own() {
+    let project = changed(|document| {
+        document["arcs"][0]["runtimeProps"] = json!({"architecture": "X86_64"});
+        let tidy = |name: &str, architecture: &str| {
+            json!({"type": "aws:core:batchExecActivity", "name": name, "schedule": "Hours", "imagePath": "./tidy",
+                   "runtimeProps": {"architecture": architecture}})
+        };
+        document["activities"] = json!([tidy("here", "ARM64"), tidy("there", "X86_64")]);
+    });
+    let stacks = synthesised(&project);
+    let of = |id: &str| {
+        let container = &stacks[0].template["Resources"][id]["Properties"]["ContainerProperties"];
+        format!("{} {}\n", container["RuntimePlatform"]["CpuArchitecture"], container["Image"])
+    };
+    let noted = notes(&project, &options(&project)).into_iter().filter(|note| note.path == "images");
+    let built: String = noted.filter_map(|note| note.fix).map(|fix| fix + "\n").collect();
+    expect![[r#"
+        "X86_64" "123456789012.dkr.ecr.us-east-2.amazonaws.com/test-arclake:0.1.0-x86_64"
+        "ARM64" "123456789012.dkr.ecr.us-east-2.amazonaws.com/test-arclake:0.1.0-arm64"
+        "ARM64" "123456789012.dkr.ecr.us-east-2.amazonaws.com/test-lake-tidy:1.0-arm64"
+        "X86_64" "123456789012.dkr.ecr.us-east-2.amazonaws.com/test-lake-tidy:1.0-x86_64"
+        aws ecr get-login-password --region us-east-2 | podman login --username AWS --password-stdin 123456789012.dkr.ecr.us-east-2.amazonaws.com
+        docker/image 123456789012.dkr.ecr.us-east-2.amazonaws.com/test-arclake:0.1.0-arm64 ARC, where ARC is `arc` built for linux/arm64; then podman push 123456789012.dkr.ecr.us-east-2.amazonaws.com/test-arclake:0.1.0-arm64
+        docker/image 123456789012.dkr.ecr.us-east-2.amazonaws.com/test-arclake:0.1.0-x86_64 ARC, where ARC is `arc` built for linux/amd64; then podman push 123456789012.dkr.ecr.us-east-2.amazonaws.com/test-arclake:0.1.0-x86_64
+        podman build --platform linux/arm64 -t 123456789012.dkr.ecr.us-east-2.amazonaws.com/test-lake-tidy:1.0-arm64 ./tidy; then podman push 123456789012.dkr.ecr.us-east-2.amazonaws.com/test-lake-tidy:1.0-arm64
+        podman build --platform linux/amd64 -t 123456789012.dkr.ecr.us-east-2.amazonaws.com/test-lake-tidy:1.0-x86_64 ./tidy; then podman push 123456789012.dkr.ecr.us-east-2.amazonaws.com/test-lake-tidy:1.0-x86_64
+    "#]].assert_eq(&(["ArcToParquet", "ArcErrors", "ActivityHere", "ActivityThere"].map(of).concat() + &built));
+    let given = |image: &str| images(&project, &ProjectOptions { image: Some(image.into()), ..options(&project) });
+    let uris = |image: &str| given(image).into_iter().filter(|image| image.folder.is_empty()).map(|image| image.uri).collect::<Vec<_>>();
+    assert_eq!(uris("registry.example/arc:1-{arch}"), ["registry.example/arc:1-arm64", "registry.example/arc:1-x86_64"]);
+    lint(&stacks);
+}
+
+#[test]
 fn activities_alone_are_followed_by_the_dispatch_function() {
     let project = changed(|document| {
         document["arcs"] = json!([]);
@@ -186,7 +220,7 @@ fn a_job_definition() {
               "lot": "none"
             },
             "ContainerProperties": {
-              "Image": "123456789012.dkr.ecr.us-east-2.amazonaws.com/test-arclake:0.1.0",
+                  "Image": "123456789012.dkr.ecr.us-east-2.amazonaws.com/test-arclake:0.1.0-arm64",
               "Command": [
                 "run",
                 "--arc",
@@ -418,9 +452,10 @@ fn clusterless_in_its_own_words() {
     let notes: Vec<String> =
         notes(&clusterless(), &options(&clusterless())).iter().map(|note| format!("{}: {}", note.path, note.message)).collect();
     expect![[r#"
-        images: the worker's image has to be in the registry before jobs run: 111122223333.dkr.ecr.eu-west-1.amazonaws.com/dev-arclake:0.1.0
-        images: an arc's image has to be in the registry before jobs run: 111122223333.dkr.ecr.eu-west-1.amazonaws.com/dev-weblogs-parser:20261101-00
-        images: an arc's image has to be in the registry before jobs run: 111122223333.dkr.ecr.eu-west-1.amazonaws.com/dev-weblogs-tidy:20261101-00
+        images: the registry wants to know who pushes, every twelve hours: 111122223333.dkr.ecr.eu-west-1.amazonaws.com
+        images: the worker's image has to be in the registry before jobs run: 111122223333.dkr.ecr.eu-west-1.amazonaws.com/dev-arclake:0.1.0-arm64
+        images: an arc's image has to be in the registry before jobs run: 111122223333.dkr.ecr.eu-west-1.amazonaws.com/dev-weblogs-parser:20261101-00-x86_64
+        images: an arc's image has to be in the registry before jobs run: 111122223333.dkr.ecr.eu-west-1.amazonaws.com/dev-weblogs-tidy:20261101-00-arm64
         activities: activity tidy: its role dev-WebLogs-20261101-00-activity-tidy may reach nothing yet"#]].assert_eq(&notes.join("\n"));
 }
 
@@ -635,8 +670,8 @@ fn bootstraps() {
             }
           },
           "WorkerImage": {
-            "Description": "Push the image of built-in workloads here",
-            "Value": "123456789012.dkr.ecr.us-east-2.amazonaws.com/arclake:0.1.0"
+                "Description": "Push the image of built-in workloads here; the tag says for which architecture it is",
+                "Value": "123456789012.dkr.ecr.us-east-2.amazonaws.com/arclake:0.1.0-arm64"
           },
           "Subnets": {
             "Description": "Where jobs run",

@@ -80,6 +80,7 @@ pub(crate) fn add(parts: &mut Parts, names: &ProjectNames, project: &Project, op
 
 fn add_job(parts: &mut Parts, names: &ProjectNames, project: &Project, activity: ActivityJob<'_>, options: &ProjectOptions) {
     parts.enter(Group::Arc(activity.name.to_owned()));
+    parts.begin("activities", activity.name);
     let id = format!("Activity{}", logical(activity.name));
     let texts = activity.workload.get("command").and_then(Value::as_array).into_iter().flatten();
     let variables = activity.workload.get("environment").and_then(Value::as_object).into_iter().flatten();
@@ -125,6 +126,7 @@ pub(crate) fn exports(project: &Project) -> impl Iterator<Item = (&str, &Value)>
 /// Adds the rules that make the dispatch function export log groups.
 pub(crate) fn add_exports(parts: &mut Parts, names: &ProjectNames, project: &Project, function: &str) {
     for (name, entry) in exports(project) {
+        parts.begin("activities", name);
         let export = Schedule {
             rule: names.rule(&format!("export-{name}")),
             description: format!("Activity {name}"),
@@ -134,6 +136,7 @@ pub(crate) fn add_exports(parts: &mut Parts, names: &ProjectNames, project: &Pro
         };
         export.add(parts, names, &format!("Export{}", logical(name)), function);
     }
+    parts.end();
 }
 
 /// What the dispatch function may do for exports.

@@ -84,7 +84,7 @@ pub(crate) fn add_base(parts: &mut Parts, names: &ProjectNames, project: &Projec
 
 fn add_repository(parts: &mut Parts, names: &ProjectNames, image: &Image) {
     let id = format!("Repository{}", logical(&image.repository));
-    if parts.all.iter().any(|part| part.id == id) {
+    if parts.all.iter().any(|part| part.id == id && part.name == image.repository) {
         return;
     }
     let properties = json!({

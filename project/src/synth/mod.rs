@@ -10,6 +10,7 @@
 //! | `dispatch`, `batch`, `user_image`, `image`, `activities` | what runs |
 //! | `up` | what there is instead of functions and jobs, where `arc up` does the work |
 //! | `resources`, `bucket`, `tables` | what the file declares, and tables of what it produces |
+//! | `clashes` | what two things of a file would both be |
 //! | `alarms`, `cost` | what is watched, and what costs money with no traffic |
 //! | `bootstrap`, `network` | what all projects of a placement share |
 //! | `subscription` | what another team needs to build on a dataset |
@@ -21,6 +22,7 @@ mod batch;
 mod bootstrap;
 mod boundary;
 mod bucket;
+mod clashes;
 mod cost;
 mod deployment;
 mod dispatch;
@@ -59,6 +61,7 @@ use crate::verify::nearest;
 pub(crate) use arrival::{Arrival, declared_bucket};
 pub use bootstrap::{BootstrapOptions, CREATE_KEY, bootstrap};
 pub(crate) use boundary::{arrival_bucket, arrival_prefix};
+pub(crate) use clashes::clashes;
 pub use cost::{CostLine, PRICES_AS_OF, PRICES_SOURCE, cost_at_rest};
 pub use deployment::deployment;
 pub use image::{Image, image, images};
@@ -167,6 +170,7 @@ pub fn project(project: &Project, options: &ProjectOptions) -> Result<Vec<Stack>
     let mut problems = unknown_names(project, &options);
     let mut parts = Parts::new();
     problems.extend(add(&mut parts, &names, project, &options));
+    problems.extend(clashes::of_parts(&parts.all, &project.document));
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -207,12 +211,17 @@ fn add(parts: &mut Parts, names: &ProjectNames, project: &Project, options: &Pro
     if !is_served {
         alarms::add_base(parts, names);
     }
-    boundaries.iter().for_each(|boundary| boundary::add_queues(parts, names, project, boundary, options));
+    for boundary in &boundaries {
+        parts.begin("boundaries", &boundary.name);
+        boundary::add_queues(parts, names, project, boundary, options);
+    }
     resources::add(parts, names, project, &boundaries, options);
+    parts.end();
     if has_jobs {
         batch::add_base(parts, names, project, options);
         activities::add(parts, names, project, options);
         parts.enter(Group::Base);
+        parts.end();
     }
     add_workgroup(parts, names, &arcs);
     if is_served {
@@ -224,13 +233,16 @@ fn add(parts: &mut Parts, names: &ProjectNames, project: &Project, options: &Pro
         alarms::add_failures(parts, names, project);
     }
     for boundary in &boundaries {
+        parts.begin("boundaries", &boundary.name);
         boundary::add(parts, names, project, boundary, options);
         alarms::add_boundary(parts, names, project, boundary);
     }
     for arc in &arcs {
+        parts.begin("arcs", &arc.id.arc);
         batch::add(parts, names, project, arc, options);
         alarms::add_arc(parts, names, project, arc);
     }
+    parts.end();
     tables::add(parts, names, project, &arcs, options)
 }
 

@@ -16,6 +16,15 @@ pub(crate) enum Group {
     Arc(String),
 }
 
+/// The entry of the file that a part is made for: the list it stands in and its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// `boundaries`, `arcs`, `resources`, `activities`.
+    pub list: &'static str,
+    /// Its name.
+    pub name: String,
+}
+
 /// A resource of a template.
 #[derive(Clone, Debug)]
 pub(crate) struct Part {
@@ -23,6 +32,8 @@ pub(crate) struct Part {
     pub id: String,
     /// What it belongs to.
     pub group: Group,
+    /// What it is made for; `None` for what the project has by itself.
+    pub entry: Option<Entry>,
     /// `{"Type": …, "Properties": …}`.
     pub body: Value,
     /// What a reference to it becomes in another stack.
@@ -39,12 +50,23 @@ pub(crate) struct Parts {
     /// Outputs of the first stack: name, description, value.
     pub outputs: Vec<(String, String, Value)>,
     group: Group,
+    entry: Option<Entry>,
 }
 
 impl Parts {
     /// None yet.
     pub fn new() -> Parts {
-        Parts { all: Vec::new(), outputs: Vec::new(), group: Group::Base }
+        Parts { all: Vec::new(), outputs: Vec::new(), group: Group::Base, entry: None }
+    }
+
+    /// What the parts added from now on are made for.
+    pub fn begin(&mut self, list: &'static str, name: &str) {
+        self.entry = Some(Entry { list, name: name.to_owned() });
+    }
+
+    /// The parts added from now on are the project's own.
+    pub fn end(&mut self) {
+        self.entry = None;
     }
 
     /// What the parts added from now on belong to.
@@ -55,7 +77,7 @@ impl Parts {
     /// Adds a resource. `name` and `arn` are what `Ref` and the ARN will be.
     pub fn add(&mut self, id: &str, kind: &str, name: String, arn: String, properties: Value) -> &mut Part {
         let body = json!({"Type": kind, "Properties": properties});
-        self.all.push(Part { id: id.to_owned(), group: self.group.clone(), body, name, arn });
+        self.all.push(Part { id: id.to_owned(), group: self.group.clone(), entry: self.entry.clone(), body, name, arn });
         let last = self.all.len() - 1;
         &mut self.all[last]
     }

@@ -37,7 +37,9 @@ pub(crate) fn compute(project: &Project) -> Compute {
 pub(crate) fn add(parts: &mut Parts, names: &ProjectNames, project: &Project, boundaries: &[&BoundarySpec], options: &ProjectOptions) {
     let is_wanted = |resource: &&Value| options.only_resource.as_ref().is_none_or(|only| resource["name"] == only.as_str());
     for resource in project.resources.iter().filter(is_wanted) {
-        let id = format!("Resource{}", logical(resource["name"].as_str().unwrap_or_default()));
+        let name = resource["name"].as_str().unwrap_or_default();
+        parts.begin("resources", name);
+        let id = format!("Resource{}", logical(name));
         match resource["type"].as_str().unwrap_or_default() {
             "aws:core:s3Bucket" => add_bucket(parts, names, project, boundaries, resource, &id, options),
             "aws:core:glueDatabase" => add_database(parts, names, resource, &id),

@@ -89,6 +89,7 @@ fn comment(text: &str) -> String {
 
 fn add_table(parts: &mut Parts, names: &ProjectNames, table: &Table<'_>) {
     parts.enter(Group::Arc(table.arc.id.arc.clone()));
+    parts.begin("arcs", &table.arc.id.arc);
     let column = |name: &str, kind: String, meaning: &str| match meaning {
         "" => json!({"Name": name, "Type": kind}),
         meaning => json!({"Name": name, "Type": kind, "Comment": comment(meaning)}),

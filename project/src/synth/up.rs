@@ -17,10 +17,12 @@ const POLICY: &str = "UpPolicy";
 pub(crate) fn add(parts: &mut Parts, names: &ProjectNames, project: &Project, arcs: &[&ArcSpec], options: &ProjectOptions) {
     for boundary in &project.boundaries {
         parts.enter(Group::Boundary(boundary.name.clone()));
+        parts.begin("boundaries", &boundary.name);
         boundary::add_arrivals(parts, names, project, boundary);
         alarms::add_dead_letters(parts, names, boundary);
     }
     parts.enter(Group::Base);
+    parts.end();
     let queues: Vec<Value> = project.boundaries.iter().map(|boundary| arn_of(&boundary::queue_id(&boundary.name))).collect();
     let mut policies = Vec::new();
     for (at, statements) in grants::up(names, &project.boundaries, arcs, &queues, options).into_iter().enumerate() {

@@ -24,6 +24,7 @@ use manifests::{ArcSpec, DatasetId, MAIN_ROLE};
 use serde_json::{Map, Value};
 
 use crate::file::{Placement, Problem, Project};
+use crate::synth;
 use arc::DraftArc;
 use aws::Deployment;
 pub use fields::nearest;
@@ -45,9 +46,15 @@ pub fn judge(document: Value, folder: &Path) -> Result<Project, Vec<Problem>> {
     let problems = Problems::default();
     let project = read(&document, folder, &problems);
     match project.filter(|_| problems.is_empty()) {
-        Some(project) => Ok(Project { document, ..project }),
+        Some(project) => apart(Project { document, ..project }),
         None => Err(problems.into_vec()),
     }
+}
+
+/// A project of which no two things would be one on AWS.
+fn apart(project: Project) -> Result<Project, Vec<Problem>> {
+    let clashes = synth::clashes(&project);
+    if clashes.is_empty() { Ok(project) } else { Err(clashes) }
 }
 
 fn read(document: &Value, folder: &Path, problems: &Problems) -> Option<Project> {

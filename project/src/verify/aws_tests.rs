@@ -121,6 +121,23 @@ fn buckets_of_others() {
 }
 
 #[test]
+fn data_in_stores() {
+    check(
+        |file| {
+            file["boundaries"][0]["dataset"]["pathURI"] = "s3://test-clusterless-manifest-123456789012-us-east-2/".into();
+            file["arcs"][0]["sinks"]["main"]["pathURI"] = "s3://prod-clusterless-artifact-123456789012-us-east-2/out/".into();
+            file["activities"] = json!([{"type": "aws:core:cloudWatchExport", "name": "export", "interval": "Hours", "logGroupName": "/g",
+                "pathURI": "s3://test-clusterless-arc-state-123456789012-us-east-2/logs/"}]);
+        },
+        expect![[r#"
+            boundaries[0].dataset.pathURI: lies in test-clusterless-manifest-123456789012-us-east-2, where a placement keeps its own files [use another bucket]
+            arcs[0].sinks.main.pathURI: lies in prod-clusterless-artifact-123456789012-us-east-2, where a placement keeps its own files [use another bucket]
+            activities[0].pathURI: lies in test-clusterless-arc-state-123456789012-us-east-2, where a placement keeps its own files [use another bucket]
+        "#]],
+    );
+}
+
+#[test]
 fn sizes_that_are_not_sold() {
     check(
         |file| {
@@ -234,7 +251,7 @@ fn schedules_and_sinks() {
             arcs[1].sinks.main.pathURI: is no table of Glue [glue:///database/table]
             activities[0].schedule: rate(1 minutes): with 1 it is `minute`
             activities[1].interval: `often` is no schedule: use a lot unit such as Twelfths, rate(5 minutes) or cron(0 6 * * ? *)
-            activities[1].pathURI: `logs/` is no S3 URI: use `s3://bucket/folder/`
+            activities[1].pathURI: is no S3 URI: use `s3://bucket/folder/`
         "#]],
     );
 }

@@ -10,6 +10,7 @@ use super::arc::{DraftArc, DraftSource};
 use super::fields::{Problems, nearest};
 use super::placement::{STORE_FOLDERS, is_inside};
 use crate::file::Placement;
+use crate::synth::Names;
 
 /// A dataset and who writes it.
 struct Written<'a> {
@@ -226,22 +227,31 @@ pub fn check_folders(drafts: &Drafts<'_>, placement: &Placement, problems: &Prob
             problems.add(path(), message);
         }
     }
-    if let Placement::Local { root_uri } = placement {
-        for entry in &written {
-            check_own(entry, root_uri, problems);
+    for entry in &written {
+        let (is_boundary, folder) = (entry.arc.is_none(), entry.dataset.path_uri.as_str());
+        let path = format!("{}.pathURI", entry.path);
+        match placement {
+            Placement::Local { root_uri } => check_store_folder(path, folder, is_boundary, root_uri, problems),
+            Placement::Aws { .. } => check_store_bucket(path, folder, problems),
         }
     }
 }
 
-fn check_own(entry: &Written<'_>, root_uri: &str, problems: &Problems) {
-    let folder = entry.dataset.path_uri.as_str();
-    let is_own = |name: &str| {
-        let store = format!("{root_uri}/{name}/");
-        is_inside(folder, &store) || (entry.arc.is_none() && is_inside(&store, folder))
-    };
-    if let Some(name) = STORE_FOLDERS.into_iter().find(|name| is_own(name)) {
-        let message = format!("overlaps `{root_uri}/{name}/`, where the placement keeps its own files");
-        problems.add_fix(format!("{}.pathURI", entry.path), message, Some("use a folder beside it".to_owned()));
+fn check_store_folder(path: String, folder: &str, is_boundary: bool, root_uri: &str, problems: &Problems) {
+    let mut stores = STORE_FOLDERS.into_iter().map(|name| format!("{root_uri}/{name}/"));
+    let is_own = |store: &String| is_inside(folder, store) || (is_boundary && is_inside(store, folder));
+    if let Some(store) = stores.find(is_own) {
+        let message = format!("overlaps `{store}`, where the placement keeps its own files");
+        problems.add_fix(path, message, Some("use a folder beside it".to_owned()));
+    }
+}
+
+/// Reports a URI in a store of this placement or of another: who may write data there may delete commits.
+pub fn check_store_bucket(path: String, uri: &str, problems: &Problems) {
+    let bucket = uri.strip_prefix("s3://").and_then(|rest| rest.split('/').next());
+    if let Some(bucket) = bucket.filter(|bucket| Names::of_bucket(bucket).is_some()) {
+        let message = format!("lies in {bucket}, where a placement keeps its own files");
+        problems.add_fix(path, message, Some("use another bucket".to_owned()));
     }
 }
 

@@ -86,7 +86,8 @@ fn lexical(path: &Path) -> Option<String> {
     Some(format!("/{}", parts.join("/")))
 }
 
-fn bucket_uri(text: &str) -> Result<String, String> {
+/// The URI of a folder in a bucket, with a trailing slash. The error says what is wrong.
+pub fn bucket_uri(text: &str) -> Result<String, String> {
     let example = "use `s3://bucket/folder/`";
     let rest = text.strip_prefix("s3://").ok_or_else(|| format!("is no S3 URI: {example}"))?;
     let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));

@@ -7,6 +7,8 @@ use manifests::LotUnit;
 
 use super::aws::Deployment;
 use super::fields::Problems;
+use super::graph::check_store_bucket;
+use super::placement::bucket_uri;
 
 const MONTHS: [&str; 12] = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
 const WEEKDAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
@@ -32,9 +34,17 @@ pub fn check(deployment: &Deployment<'_>, problems: &Problems) {
             }
         }
         let is_export = entry["type"] == "aws:core:cloudWatchExport";
-        if let Some(uri) = entry["pathURI"].as_str().filter(|uri| is_export && !uri.starts_with("s3://")) {
-            problems.add(format!("{path}.pathURI"), format!("`{uri}` is no S3 URI: use `s3://bucket/folder/`"));
+        if let Some(uri) = entry["pathURI"].as_str().filter(|_| is_export) {
+            check_target(format!("{path}.pathURI"), uri, problems);
         }
+    }
+}
+
+/// Where an export goes.
+fn check_target(path: String, uri: &str, problems: &Problems) {
+    match bucket_uri(uri) {
+        Err(message) => problems.add(path, message),
+        Ok(uri) => check_store_bucket(path, &uri, problems),
     }
 }
 

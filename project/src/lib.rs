@@ -7,6 +7,7 @@ pub mod athena;
 pub mod columns;
 mod error;
 mod file;
+pub mod forms;
 mod jsonnet;
 mod load;
 mod moment;

@@ -2,22 +2,17 @@
 //! that S3 takes, sizes that Fargate and Lambda have. The file's value and what was read of it flow in; problems flow out,
 //! so that they are found here and not by a deployment that fails half-way.
 
-use std::collections::BTreeMap;
-
 use boundary::{BoundarySpec, EventArrival};
 use manifests::ArcSpec;
 use serde_json::Value;
 
 use super::arc::DraftArc;
 use super::fields::Problems;
-use super::{aws_jobs, aws_names, schedule};
+use super::{aws_jobs, aws_names, aws_resources, schedule};
 use crate::file::{Placement, Problem, is_served_by_up};
+use crate::forms::BUCKET_BYTES_MAX;
 use crate::synth::{self, Arrival, Names, ProjectNames};
 
-/// The longest name of a bucket, in bytes.
-const BUCKET_BYTES_MAX: usize = 63;
-/// The longest name of a database or table of Glue, in bytes.
-const GLUE_BYTES_MAX: usize = 255;
 /// Minutes that a function may take.
 const FUNCTION_MINUTES_MAX: u64 = 15;
 /// Memory that a function may have, in MB.
@@ -57,7 +52,7 @@ impl Deployment<'_> {
 /// Reports everything that AWS would refuse.
 pub fn check(deployment: &Deployment<'_>, problems: &Problems) {
     check_placement(&deployment.names.placement, problems);
-    check_resources(deployment, problems);
+    aws_resources::check(deployment, problems);
     check_boundaries(deployment, problems);
     check_notifications(deployment, problems);
     aws_names::check(deployment, problems);
@@ -82,6 +77,7 @@ fn check_served(deployment: &Deployment<'_>, problems: &Problems) {
 /// What the person deploying has to do for it.
 pub fn notes(deployment: &Deployment<'_>) -> Vec<Problem> {
     let mut notes = unserved(deployment);
+    notes.extend(aws_resources::notes(deployment));
     let mut told: Vec<&str> = Vec::new();
     for (path, boundary) in deployment.boundaries {
         let bucket = synth::arrival_bucket(boundary);
@@ -134,96 +130,6 @@ fn check_placement(names: &Names, problems: &Problems) {
     let is_region = parts.len() >= 3 && parts[..parts.len() - 1].iter().all(is_word) && parts.last().is_some_and(is_number);
     if !is_region {
         problems.add("placement.region", format!("`{}` is no region: use one such as us-east-2", names.region));
-    }
-}
-
-fn check_resources(deployment: &Deployment<'_>, problems: &Problems) {
-    let stores = deployment.names.placement.store_buckets();
-    for (path, resource) in deployment.list("resources") {
-        let text = |key: &str| resource[key].as_str();
-        if let Some(bucket) = text("bucketName") {
-            let at = format!("{path}.bucketName");
-            if !is_bucket(bucket) {
-                problems.add(
-                    at,
-                    format!(
-                        "`{bucket}` is no bucket name: 3 to 63 lower-case letters, digits, `-` and `.`, a letter or digit at both ends"
-                    ),
-                );
-            } else if stores.iter().any(|store| store == bucket) {
-                problems.add(at, format!("`{bucket}` is a store of the placement, which the bootstrap makes"));
-            }
-        }
-        for key in ["databaseName", "tableName"] {
-            text(key).into_iter().for_each(|name| check_glue(format!("{path}.{key}"), name, problems));
-        }
-        if let Some(schema) = resource.get("schema").filter(|schema| schema.is_object()) {
-            check_schema(&format!("{path}.schema"), schema, problems);
-        }
-        if let Some(uri) = text("pathURI").filter(|uri| !uri.starts_with("s3://")) {
-            problems.add(format!("{path}.pathURI"), format!("`{uri}` is no S3 URI: use `s3://bucket/folder/`"));
-        }
-        let words = synth::COMPUTE.map(|known| known.0);
-        if let Some(word) = text("compute").filter(|word| !words.iter().any(|known| known.eq_ignore_ascii_case(word))) {
-            problems.add(format!("{path}.compute"), format!("`{word}` is none of {}", words.join(", ")));
-        }
-    }
-    same(deployment, "bucketName", problems);
-    same(deployment, "computeEnvironmentName", problems);
-    same(deployment, "databaseName", problems);
-}
-
-/// Reports two resources that would be one thing.
-fn same(deployment: &Deployment<'_>, key: &str, problems: &Problems) {
-    let mut known: BTreeMap<&str, String> = BTreeMap::new();
-    for (path, resource) in deployment.list("resources") {
-        let Some(name) = resource[key].as_str() else { continue };
-        match known.get(name) {
-            Some(first) => problems.add(format!("{path}.{key}"), format!("`{name}` is {first} already")),
-            None => drop(known.insert(name, path)),
-        }
-    }
-}
-
-fn is_bucket(name: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
-    let is_end = |letter: Option<u8>| letter.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-    let is_address = name.split('.').count() == 4 && name.split('.').all(|part| part.parse::<u8>().is_ok());
-    (3..=BUCKET_BYTES_MAX).contains(&name.len())
-        && name.bytes().all(is_plain)
-        && is_end(name.bytes().next())
-        && is_end(name.bytes().last())
-        && !name.contains("..")
-        && !is_address
-        && !name.starts_with("xn--")
-        && !name.ends_with("-s3alias")
-}
-
-fn check_glue(path: String, name: &str, problems: &Problems) {
-    let lower = name.to_lowercase();
-    if name.is_empty() || name.len() > GLUE_BYTES_MAX {
-        problems.add(path, format!("must have 1 to {GLUE_BYTES_MAX} bytes"));
-    } else if lower != name {
-        problems.add_fix(path, format!("`{name}` would be found as `{lower}` only: Glue keeps lower case"), Some(format!("use `{lower}`")));
-    }
-}
-
-fn check_schema(path: &str, schema: &Value, problems: &Problems) {
-    if let Some(format) =
-        schema["dataFormat"].as_str().filter(|format| !synth::DATA_FORMATS.iter().any(|known| known.eq_ignore_ascii_case(format)))
-    {
-        problems.add(format!("{path}.dataFormat"), format!("`{format}` is none of {}", synth::DATA_FORMATS.join(", ")));
-    }
-    for key in ["columns", "partitions"] {
-        let Some(list) = schema.get(key) else { continue };
-        let is_column = |entry: &Value| entry["name"].as_str().is_some_and(|name| !name.is_empty()) && entry["type"].is_string();
-        let Some(list) = list.as_array() else {
-            problems.add(format!("{path}.{key}"), "must be a list");
-            continue;
-        };
-        for (at, _) in list.iter().enumerate().filter(|(_, entry)| !is_column(entry)) {
-            problems.add(format!("{path}.{key}[{at}]"), "must have a `name` and a `type`");
-        }
     }
 }
 

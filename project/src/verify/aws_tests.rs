@@ -22,6 +22,11 @@ fn good() -> Value {
 }
 
 fn check(change: impl Fn(&mut Value), expected: Expect) {
+    expected.assert_eq(&said(change));
+}
+
+/// What verify says of the good file changed: problems, or notes.
+pub(super) fn said(change: impl Fn(&mut Value)) -> String {
     let mut document = good();
     change(&mut document);
     let said = match judge(document, Path::new("/home/me")) {
@@ -31,7 +36,7 @@ fn check(change: impl Fn(&mut Value), expected: Expect) {
     let line = |problem: crate::Problem| {
         problem.path + ": " + &problem.message + &problem.fix.map(|fix| format!(" [{fix}]")).unwrap_or_default() + "\n"
     };
-    expected.assert_eq(&said.into_iter().map(line).collect::<String>());
+    said.into_iter().map(line).collect()
 }
 
 #[test]
@@ -57,14 +62,14 @@ fn names_that_services_refuse() {
             ]);
         },
         expect![[r#"
+            resources[5].schema.columns[0].type: is missing
             placement.stage: becomes part of bucket names: use lower-case letters and digits, with single `-` between [use `test-stage`]
             placement.region: `useast2` is no region: use one such as us-east-2
             resources[0].bucketName: `Lake` is no bucket name: 3 to 63 lower-case letters, digits, `-` and `.`, a letter or digit at both ends
             resources[1].bucketName: `10.0.0.1` is no bucket name: 3 to 63 lower-case letters, digits, `-` and `.`, a letter or digit at both ends
             resources[4].databaseName: `Logs` would be found as `logs` only: Glue keeps lower case [use `logs`]
+            resources[5].pathURI: is no S3 URI: use `s3://bucket/folder/`
             resources[5].schema.dataFormat: `parquette` is none of parquet, json, csv, tsv, orc, avro
-            resources[5].schema.columns[0]: must have a `name` and a `type`
-            resources[5].pathURI: `/data` is no S3 URI: use `s3://bucket/folder/`
             resources[6].compute: `ec2` is none of both, spot, fargate
             resources[3].bucketName: `same-bucket` is resources[2] already
             resources[3].name: `C` and `c` (resources[2]) would be one name on AWS [let them differ in more than case and punctuation]

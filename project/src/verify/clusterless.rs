@@ -26,9 +26,9 @@ const ACTIVITIES: [Shape; 2] = [
 ];
 
 const FLAGS: [&str; 4] = ["versioned", "enableEventBridge", "removeOnDestroy", "enabled"];
-const OBJECTS: [&str; 4] = ["tags", "schema", "environment", "workload"];
+const OBJECTS: [&str; 2] = ["tags", "environment"];
 const RUNTIME_PROPS: &str = "runtimeProps";
-const REFERENCES: [&str; 2] = ["databaseRef", "computeEnvironmentRef"];
+const REFERENCES: [(&str, &str); 2] = [("databaseRef", "aws:core:glueDatabase"), ("computeEnvironmentRef", "aws:core:computeEnvironment")];
 const TIMEOUT_MINUTES_MAX: u64 = 14 * 24 * 60;
 const MEMORY_MB_MAX: u64 = 122_880;
 
@@ -65,18 +65,47 @@ fn typed(object: &Object<'_>, key: &'static str) {
         key if FLAGS.contains(&key) => drop(object.flag(key)),
         key if OBJECTS.contains(&key) => drop(object.object(key)),
         "command" => drop(object.texts(key)),
+        "schema" => drop(object.object(key).map(schema)),
+        "workload" => drop(object.object(key).map(|workload| exec(workload, false))),
         RUNTIME_PROPS => drop(object.object(key).map(runtime_props)),
         key => drop(object.text(key)),
     }
 }
 
-/// Every reference to a resource by its local name must name one of `names`; ARNs and `ref:` are not looked into.
-pub fn check_references(document: &Value, names: &[(String, String)], problems: &Problems) {
+/// The columns of a table.
+fn schema(schema: Object<'_>) {
+    schema.required("columns");
+    for key in ["columns", "partitions"] {
+        for column in schema.objects(key) {
+            column.required_text("name");
+            column.required_text("type");
+            column.text("comment");
+            column.finish();
+        }
+    }
+    schema.text("dataFormat");
+    schema.finish();
+}
+
+/// Every reference to a resource by its local name must name one of the file, of the type that is referred to; ARNs and
+/// `ref:` are not looked into.
+pub fn check_references(document: &Value, problems: &Problems) {
+    let resources = || document["resources"].as_array().into_iter().flatten();
     walk(document, String::new(), &mut |path, key, text| {
-        let is_local = !text.starts_with("arn:") && !text.starts_with("ref:");
-        if REFERENCES.contains(&key) && is_local && !names.iter().any(|name| name.1 == text) {
-            let fix = did_you_mean(text, names.iter().map(|name| name.1.as_str()));
-            problems.add_fix(path, format!("`{text}` is no resource of this project"), fix);
+        let Some((_, wanted)) = REFERENCES.iter().find(|known| known.0 == key) else { return };
+        if text.starts_with("arn:") || text.starts_with("ref:") {
+            return;
+        }
+        let is_wanted = |resource: &&Value| resource["type"] == *wanted;
+        let named: Vec<&Value> = resources().filter(|resource| resource["name"] == text).collect();
+        let fix = || did_you_mean(text, resources().filter(is_wanted).filter_map(|resource| resource["name"].as_str()));
+        match named.iter().find(|resource| is_wanted(resource)).or(named.first()) {
+            Some(resource) if !is_wanted(resource) => {
+                let kind = resource["type"].as_str().unwrap_or_default();
+                problems.add_fix(path, format!("`{text}` is of type {kind}, and {key} names one of {wanted}"), fix());
+            }
+            Some(_) => {}
+            None => problems.add_fix(path, format!("`{text}` is no resource of this project"), fix()),
         }
     });
 }
@@ -95,11 +124,18 @@ fn walk(value: &Value, path: String, visit: &mut impl FnMut(String, &str, &str))
 
 /// `aws:core:batchExecArc` as `exec`: the command, its environment, its time.
 pub fn batch_exec(workload: Object<'_>) -> Value {
+    exec(workload, true)
+}
+
+/// The same of an arc or an activity; the image of an activity may know its command.
+fn exec(workload: Object<'_>, is_arc: bool) -> Value {
     let mut taken = Map::new();
     for key in ["computeEnvironmentRef", "imagePath"] {
         taken.extend(workload.text(key).map(|text| (key.to_owned(), json!(text))));
     }
-    workload.required("command");
+    if is_arc {
+        workload.required("command");
+    }
     taken.extend(workload.texts("command").map(|words| ("command".to_owned(), json!(words))));
     taken.extend(workload.object("environment").and(workload.value("environment")).map(|value| ("environment".to_owned(), value.clone())));
     taken.extend(workload.value("workloadProps").map(|value| ("workloadProps".to_owned(), value.clone())));

@@ -6,10 +6,12 @@ mod athena;
 mod aws;
 mod aws_jobs;
 mod aws_names;
+mod aws_resources;
 #[cfg(test)]
 mod aws_tests;
 mod boundary_file;
 mod clusterless;
+mod column_type;
 mod fields;
 mod graph;
 mod placement;
@@ -68,7 +70,7 @@ fn read(document: &Value, folder: &Path, problems: &Problems) -> Option<Project>
     let drafts: Vec<DraftArc> = file.objects("arcs").into_iter().filter_map(|object| arc::read(object, &base)).collect();
     let activities = clusterless::activities(&file);
     file.finish();
-    clusterless::check_references(document, &resources, problems);
+    clusterless::check_references(document, problems);
     check_names(&boundaries, &drafts, &resources, &activities, problems);
     let (name, version) = identity.unwrap_or_default();
     let together = Drafts { project: (&name, &version), boundaries: &boundaries, arcs: &drafts };

@@ -7,6 +7,7 @@ use manifests::ObjectStores;
 
 use super::fields::Object;
 use crate::file::Placement;
+use crate::forms;
 
 const PROVIDERS: [&str; 2] = ["local", "aws"];
 const STAGE: &str = "stage";
@@ -14,6 +15,9 @@ const STAGE: &str = "stage";
 const WORKERS: [&str; 2] = ["batch", "up"];
 /// Folders of a local placement that are the program's own.
 pub const STORE_FOLDERS: [&str; 5] = ["manifest", "arc-state", "metadata", "artifact", "cache"];
+
+/// Bytes of a folder's key; keys have 1,024, and partitions and the names of files need room.
+const FOLDER_BYTES_MAX: usize = 768;
 
 /// Reads the placement; `folder` is the project file's, absolute.
 pub fn read(object: Object<'_>, folder: &Path) -> Option<Placement> {
@@ -91,13 +95,17 @@ pub fn bucket_uri(text: &str) -> Result<String, String> {
     let example = "use `s3://bucket/folder/`";
     let rest = text.strip_prefix("s3://").ok_or_else(|| format!("is no S3 URI: {example}"))?;
     let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
-    let is_bucket = (3..=63).contains(&bucket.len())
-        && bucket.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.'));
-    if !is_bucket {
-        return Err(format!("`{bucket}` is no bucket name: {example}"));
-    }
+    forms::bucket(bucket)?;
     if key.split('/').any(|part| matches!(part, "." | "..")) || key.contains("//") {
         return Err("has an empty, `.` or `..` segment".to_owned());
+    }
+    if key.chars().any(char::is_control) {
+        return Err("has a control character".to_owned());
+    }
+    if key.len() > FOLDER_BYTES_MAX {
+        let message =
+            format!("has {} bytes after the bucket: with more than {FOLDER_BYTES_MAX} the keys below do not fit S3's 1024", key.len());
+        return Err(message);
     }
     Ok(format!("s3://{}/", rest.trim_end_matches('/')))
 }
@@ -120,9 +128,21 @@ mod tests {
         for path in ["logs", "./a b/../c%20d/", "/abs/", "file:///x", "file://x/", "s3://b/", "", "../../../../..", ".", "/"] {
             text += &format!("local {path:?} {:?}\n", dataset_uri(path, &local, Path::new("/home/me")));
         }
-        for path in ["s3://bucket", "s3://bucket/a/b", "s3://bucket/a/../b", "s3://B/", "logs/", "s3://bucket/a//b/"] {
+        for path in [
+            "s3://bucket",
+            "s3://bucket/a/b",
+            "s3://bucket/a/../b",
+            "s3://B/",
+            "logs/",
+            "s3://bucket/a//b/",
+            "s3://-a-/x/",
+            "s3://a..b",
+            "s3://bucket/a\nb/",
+        ] {
             text += &format!("aws {path:?} {:?}\n", dataset_uri(path, &aws, Path::new("/home/me")));
         }
+        let long = dataset_uri(&format!("s3://bucket/{}/", "x".repeat(1500)), &aws, Path::new("/"));
+        text += &format!("aws long {long:?}\n");
         expect![[r#"
             local "logs" Ok("file:///home/me/logs/")
             local "./a b/../c%20d/" Ok("file:///home/me/c%20d/")
@@ -137,9 +157,13 @@ mod tests {
             aws "s3://bucket" Ok("s3://bucket/")
             aws "s3://bucket/a/b" Ok("s3://bucket/a/b/")
             aws "s3://bucket/a/../b" Err("has an empty, `.` or `..` segment")
-            aws "s3://B/" Err("`B` is no bucket name: use `s3://bucket/folder/`")
+            aws "s3://B/" Err("`B` is no bucket name: 3 to 63 lower-case letters, digits, `-` and `.`, a letter or digit at both ends")
             aws "logs/" Err("is no S3 URI: use `s3://bucket/folder/`")
             aws "s3://bucket/a//b/" Err("has an empty, `.` or `..` segment")
+            aws "s3://-a-/x/" Err("`-a-` is no bucket name: 3 to 63 lower-case letters, digits, `-` and `.`, a letter or digit at both ends")
+            aws "s3://a..b" Err("`a..b` is no bucket name: 3 to 63 lower-case letters, digits, `-` and `.`, a letter or digit at both ends")
+            aws "s3://bucket/a\nb/" Err("has a control character")
+            aws long Err("has 1501 bytes after the bucket: with more than 768 the keys below do not fit S3's 1024")
         "#]]
         .assert_eq(&text);
     }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use aws_sdk_s3::error::SdkError;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use serde_json::Value;
 
@@ -110,10 +110,15 @@ impl Cloud {
         }
     }
 
-    /// The key that a bucket encrypts with by itself; `None` where that is S3's own.
+    /// The key that a bucket encrypts with by itself; `None` where that is S3's own, or there is no such bucket.
     pub async fn key_of(&self, bucket: &str) -> Result<Option<String>, Trouble> {
-        let asked = self.s3().get_bucket_encryption().bucket(bucket).send().await;
-        let answer = asked.map_err(|error| said(&format!("ask how bucket {bucket} is encrypted"), &error))?;
+        let answer = match self.s3().get_bucket_encryption().bucket(bucket).send().await {
+            Ok(answer) => answer,
+            Err(error) if matches!(error.code(), Some("NoSuchBucket" | "ServerSideEncryptionConfigurationNotFoundError")) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(said(&format!("ask how bucket {bucket} is encrypted"), &error)),
+        };
         let rules = answer.server_side_encryption_configuration().map(|all| all.rules()).unwrap_or_default();
         let keys = rules.iter().filter_map(|rule| rule.apply_server_side_encryption_by_default()?.kms_master_key_id());
         Ok(keys.map(str::to_owned).next())

@@ -1,10 +1,11 @@
 //! `arc bootstrap`: what all projects of a placement share, made or brought up to date.
 
+use project::Problem;
 use project::synth::{self, BootstrapOptions};
 
 use super::placement::PlacementArgs;
 use super::synth::{NetworkArgs, tags};
-use super::{Context, Exit, deploy};
+use super::{Context, Exit, deploy, keys};
 use crate::cloud::{Cloud, CloudArgs};
 
 /// Arguments of `arc bootstrap`.
@@ -20,7 +21,8 @@ pub struct Args {
     placement: PlacementArgs,
     #[command(flatten)]
     network: NetworkArgs,
-    /// Encrypt with this key, an ARN; `create` makes one.
+    /// Encrypt with this key, an ARN; `create` makes one. Where not given, the stores keep the key that they have; `none`
+    /// goes back to S3's own.
     #[arg(long, value_name = "KEY")]
     kms: Option<String>,
     /// A tag for everything that takes tags; may be given more than once.
@@ -36,10 +38,13 @@ pub struct Args {
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     args.network.check()?;
     let names = args.placement.names(&args.cloud).await?;
-    let usual = BootstrapOptions::new(names.clone());
-    let (network, vpc_cidr, kms) = (args.network.network(), args.network.cidr(), args.kms.clone());
-    let stack = synth::bootstrap(&BootstrapOptions { network, vpc_cidr, kms, tags: tags(&args.tags)?, ..usual });
-    let cloud = Cloud::open(names, &args.cloud).await?;
-    let deployment = deploy::Deploying { cloud: &cloud, consent: &args.consent, context, documents: None, notes: &[] };
+    let tags = tags(&args.tags)?;
+    let cloud = Cloud::open(names.clone(), &args.cloud).await?;
+    let kms = keys::of_bootstrap(&cloud, args.kms.as_deref()).await?;
+    let given = kms.iter().filter(|key| *key != synth::CREATE_KEY);
+    let notes: Vec<Problem> = given.map(|key| synth::key_note(&names, key)).collect();
+    let (network, vpc_cidr, usual) = (args.network.network(), args.network.cidr(), BootstrapOptions::new(names));
+    let stack = synth::bootstrap(&BootstrapOptions { network, vpc_cidr, kms, tags, ..usual });
+    let deployment = deploy::Deploying { cloud: &cloud, consent: &args.consent, context, documents: None, notes: &notes };
     deployment.run(&[stack]).await
 }

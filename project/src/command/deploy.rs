@@ -10,7 +10,7 @@ use project::{Problem, Project, ProjectError};
 use serde_json::Value;
 
 use super::synth::{summarise, tags};
-use super::{Context, Exit, ProjectArgs, Trouble};
+use super::{Context, Exit, ProjectArgs, Trouble, keys};
 use crate::cloud::{self, Change, Cloud, Code, Declared, Documents, INLINE_BYTES_MAX, mark_taken, with_new_policy};
 use crate::output::{Cell, escape, print};
 use crate::{engine, known};
@@ -56,7 +56,7 @@ pub struct Choice {
     /// invocations apart.
     #[arg(long)]
     pub no_reserved_concurrency: bool,
-    /// Encrypt with this key, an ARN.
+    /// Encrypt with this key, an ARN; with the bootstrap's where not given.
     #[arg(long, value_name = "ARN")]
     pub kms: Option<String>,
     /// A tag for everything that takes tags; may be given more than once.
@@ -276,7 +276,8 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     engine::check_owners(&project, &stores).await?;
     let folder = code_folder(args.code)?;
     let code = Code::find(&folder, &project, &names.placement.artifact_bucket())?;
-    let options = with_tables(&project, args.choice.options(&names)?, &stores).await?;
+    let options = keys::with_store_key(&cloud, args.choice.options(&names)?).await?;
+    let options = with_tables(&project, options, &stores).await?;
     let documents = Documents::new(&project, &names, code, options)?;
     let stacks = stacks(&project, &documents.options, &args.project, &cloud).await?;
     check_concurrency(&cloud, &stacks, args.consent.dry_run).await?;

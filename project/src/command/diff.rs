@@ -3,7 +3,7 @@
 use project::synth::{CodeLocation, ProjectOptions};
 
 use super::deploy::{self, Choice, tell_changes};
-use super::{Context, Exit, ProjectArgs};
+use super::{Context, Exit, ProjectArgs, keys};
 use crate::cloud::{Change, Cloud};
 use crate::output::{Cell, Output, print};
 
@@ -25,6 +25,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let cloud = Cloud::open(names.placement.clone(), &args.project.cloud).await?;
     let mut options = args.choice.options(&names)?;
     if cloud.stack(&names.placement.bootstrap_stack()).await?.is_some() {
+        options = keys::with_store_key(&cloud, options).await?;
         options = deploy::with_tables(&project, options, &cloud.stores()?).await?;
     }
     let mut rows = Vec::new();

@@ -16,6 +16,7 @@ pub mod detect;
 pub mod diff;
 pub mod explain;
 pub mod formats;
+mod keys;
 pub mod lots;
 mod placement;
 pub mod placements;

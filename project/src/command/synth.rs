@@ -47,7 +47,8 @@ pub struct Args {
     /// Reserve no concurrency for the functions.
     #[arg(long)]
     no_reserved_concurrency: bool,
-    /// Encrypt with this key, an ARN; with --bootstrap also `create`.
+    /// Encrypt with this key, an ARN; with --bootstrap also `create`. Where the bootstrap has a key, give that one: nothing
+    /// is asked of AWS here.
     #[arg(long, value_name = "KEY")]
     kms: Option<String>,
     /// A tag for everything that takes tags; may be given more than once.
@@ -111,13 +112,20 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     if !args.bootstrap && args.kms.as_deref() == Some(synth::CREATE_KEY) {
         return Err(Trouble::usage("--kms create makes a key in the bootstrap").next("the ARN that the bootstrap puts out").into());
     }
+    if let Some(key) = args.kms.as_deref().filter(|key| *key != synth::CREATE_KEY) {
+        super::keys::check(&names.placement, key)?;
+    }
     args.network.check()?;
     if !args.bootstrap && args.network.is_given() {
         return Err(Trouble::usage("the network is the bootstrap's").next("--bootstrap, or the same without the network").into());
     }
     let tags = tags(&args.tags)?;
     let (stacks, notes) = match args.bootstrap {
-        true => (vec![bootstrap(&args, &names.placement, tags)], Vec::new()),
+        true => {
+            let given = args.kms.iter().filter(|key| *key != synth::CREATE_KEY);
+            let notes = given.map(|key| synth::key_note(&names.placement, key)).collect();
+            (vec![bootstrap(&args, &names.placement, tags)], notes)
+        }
         false => of_project(&args, &project, &names, tags)?,
     };
     let chosen = chosen(&args, &stacks)?;

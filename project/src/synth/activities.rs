@@ -90,7 +90,7 @@ fn add_job(parts: &mut Parts, names: &ProjectNames, project: &Project, activity:
         name: names.activity_definition(activity.name),
         stream: format!("activity-{}", activity.name),
         role: names.role(&format!("activity-{}", activity.name)),
-        statements: Vec::from_iter(iam::with_key(options.kms_key.as_deref())),
+        statements: Vec::from_iter(iam::with_keys(&options.keys())),
         image: image::of_path(names, path, &project.version, activity.runtime.architecture).uri,
         command: texts.filter_map(Value::as_str).map(str::to_owned).collect(),
         parameters: Map::new(),

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::Stack;
 use super::bucket::Bucket;
+use super::key;
 use super::names::{ATHENA_FOLDER, Names};
 use super::network::{self, CIDR_DEFAULT, Network, exported};
 use super::part::{self, Parts, arn_of, reference};
@@ -17,7 +18,8 @@ use super::split;
 pub const CREATE_KEY: &str = "create";
 /// Images of the worker that are kept.
 const IMAGES_KEPT: u32 = 20;
-const KEY: &str = "Key";
+/// The logical id of the key that is made, and the output that names it or a given one.
+pub const KEY: &str = "Key";
 
 /// What a bootstrap decides.
 #[derive(Clone, Debug)]
@@ -54,7 +56,7 @@ impl BootstrapOptions {
 pub fn bootstrap(options: &BootstrapOptions) -> Stack {
     let names = &options.placement;
     let mut parts = Parts::new();
-    let kms_key = key(&mut parts, options);
+    let kms_key = key_of(&mut parts, options);
     let stores = [
         ("ManifestStore", "Commits and state copies", names.manifest_bucket()),
         ("ArcStateStore", "Attempts", names.arc_state_bucket()),
@@ -83,11 +85,11 @@ pub fn bootstrap(options: &BootstrapOptions) -> Stack {
 }
 
 /// The key as properties name it; null for S3's own.
-fn key(parts: &mut Parts, options: &BootstrapOptions) -> Value {
+fn key_of(parts: &mut Parts, options: &BootstrapOptions) -> Value {
     match options.kms.as_deref() {
         None => Value::Null,
         Some(CREATE_KEY) => {
-            network::add_key(parts, &options.placement, KEY);
+            key::add(parts, &options.placement, KEY);
             arn_of(KEY)
         }
         Some(given) => {

@@ -7,7 +7,7 @@ use manifests::{ArcSpec, Dataset, DatasetId};
 use serde_json::{Value, json};
 
 use super::ProjectOptions;
-use super::iam::{self, Area, allow, allow_anywhere, listing, logging, on_keys, publishing, with_key};
+use super::iam::{self, Area, allow, allow_anywhere, listing, logging, on_keys, publishing, with_keys};
 use super::names::{Names, ProjectNames};
 use super::runtime;
 
@@ -64,7 +64,7 @@ pub(crate) fn boundary(
     statements.extend(on_keys(place, &READ, &Vec::from_iter(Area::folder_of(&options.deployment_uri)), "*"));
     statements.extend(listing(place, &[manifests, metadata].concat()));
     statements.extend([publishing(place), logging(place, &names.function_logs(function))]);
-    statements.extend(with_key(options.kms_key.as_deref()));
+    statements.extend(with_keys(&options.keys()));
     statements
 }
 
@@ -156,7 +156,7 @@ fn dispatch_on(
     statements.extend([allow(&["batch:SubmitJob"], jobs), allow_anywhere(&["batch:DescribeJobs", "batch:ListJobs"])]);
     statements.extend([allow(&["sns:Publish"], vec![topic.clone()]), allow(&["sqs:SendMessage"], vec![undelivered.clone()])]);
     statements.extend([publishing(place), logging(place, &names.function_logs(&names.dispatch_function()))]);
-    statements.extend(with_key(options.kms_key.as_deref()));
+    statements.extend(with_keys(&options.keys()));
     statements
 }
 
@@ -194,7 +194,7 @@ pub(crate) fn worker(names: &ProjectNames, arc: &ArcSpec, options: &ProjectOptio
     statements.push(publishing(place));
     statements.extend(glue(place, arc));
     statements.extend(athena(names, arc));
-    statements.extend(with_key(options.kms_key.as_deref()));
+    statements.extend(with_keys(&options.keys()));
     statements
 }
 
@@ -295,7 +295,7 @@ fn up_on(names: &ProjectNames, areas: UpAreas, arcs: &[&ArcSpec], queues: &[Valu
     statements.extend(listing(place, &[sources, sinks, read, written, described].concat()));
     statements.push(publishing(place));
     arcs.iter().for_each(|arc| statements.extend(glue(place, arc).into_iter().chain(athena(names, arc))));
-    statements.extend(with_key(options.kms_key.as_deref()));
+    statements.extend(with_keys(&options.keys()));
     statements
 }
 
@@ -390,7 +390,7 @@ pub(crate) fn execution(names: &ProjectNames, repositories: &[String], secrets: 
         let parameter = |name: &String| Value::from(place.arn("ssm", &format!("parameter{}", names.secret_parameter(name))));
         statements.push(allow(&["ssm:GetParameters"], secrets.iter().map(parameter).collect()));
     }
-    statements.extend(with_key(kms_key));
+    statements.extend(with_keys(&Vec::from_iter(kms_key)));
     statements
 }
 

@@ -114,9 +114,10 @@ pub(crate) fn listing(names: &Names, areas: &[Area]) -> Vec<Value> {
     buckets.into_iter().map(statement).collect()
 }
 
-/// Use of the key that things are encrypted with; none without one.
-pub(crate) fn with_key(kms_key: Option<&str>) -> Option<Value> {
-    kms_key.map(|key| allow(&["kms:Decrypt", "kms:GenerateDataKey"], vec![key.into()]))
+/// Use of the keys that things are encrypted with; none without one.
+pub(crate) fn with_keys(keys: &[&str]) -> Option<Value> {
+    let arns = || keys.iter().map(|key| Value::from(*key)).collect();
+    (!keys.is_empty()).then(|| allow(&["kms:Decrypt", "kms:GenerateDataKey"], arns()))
 }
 
 /// Publishing of availability events on the bus of the placement.

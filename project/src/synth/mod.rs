@@ -11,6 +11,7 @@
 //! | `up` | what there is instead of functions and jobs, where `arc up` does the work |
 //! | `resources`, `bucket`, `tables` | what the file declares, and tables of what it produces |
 //! | `clashes` | what two things of a file would both be |
+//! | `key` | keys, and what their policies have to say |
 //! | `alarms`, `cost` | what is watched, and what costs money with no traffic |
 //! | `bootstrap`, `network` | what all projects of a placement share |
 //! | `subscription` | what another team needs to build on a dataset |
@@ -32,6 +33,7 @@ mod function;
 mod grants;
 mod iam;
 mod image;
+mod key;
 pub mod names;
 mod network;
 mod notes;
@@ -59,12 +61,13 @@ use crate::columns::Known;
 use crate::file::{Problem, Project};
 use crate::verify::nearest;
 pub(crate) use arrival::{Arrival, declared_bucket};
-pub use bootstrap::{BootstrapOptions, CREATE_KEY, bootstrap};
+pub use bootstrap::{BootstrapOptions, CREATE_KEY, KEY, bootstrap};
 pub(crate) use boundary::{arrival_bucket, arrival_prefix};
 pub(crate) use clashes::clashes;
 pub use cost::{CostLine, PRICES_AS_OF, PRICES_SOURCE, cost_at_rest};
 pub use deployment::deployment;
 pub use image::{Image, image, images};
+pub use key::{check_key, key_note};
 pub(crate) use names::logical;
 pub use names::{Names, ProjectNames};
 pub use network::{Network, subnet_blocks};
@@ -123,6 +126,8 @@ pub struct ProjectOptions {
     pub project_uri: String,
     /// The key that everything is encrypted with, an ARN; AWS's own keys where not given.
     pub kms_key: Option<String>,
+    /// The key that the placement's stores are encrypted with, an ARN, where that is known: roles need it as well.
+    pub store_key: Option<String>,
     /// The role that Batch works with, an ARN; where not given its own service-linked role, which AWS makes when it is first
     /// needed. Some doubles of AWS want one.
     pub batch_service_role: Option<String>,
@@ -138,6 +143,12 @@ pub struct ProjectOptions {
 }
 
 impl ProjectOptions {
+    /// The keys that whoever works on stores and on what the project declares needs.
+    pub(crate) fn keys(&self) -> Vec<&str> {
+        let store_key = self.store_key.iter().filter(|key| Some(*key) != self.kms_key.as_ref());
+        self.kms_key.iter().chain(store_key).map(String::as_str).collect()
+    }
+
     /// Options with which a template can be looked at before anything was uploaded: places are where a deployment puts
     /// them, hashes are left out.
     pub fn preview(names: &ProjectNames) -> ProjectOptions {

@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 use serde_json::{Value, json};
 
 use super::names::Names;
-use super::part::{Parts, arn_of, reference};
+use super::part::{Parts, reference};
 
 /// The addresses of a network that is made, where nothing else is said.
 pub const CIDR_DEFAULT: &str = "10.64.0.0/16";
@@ -159,35 +159,6 @@ fn add_interfaces(parts: &mut Parts, names: &Names, subnets: &[String], named: &
         });
         parts.leaf(&format!("{}Endpoint", super::logical(interface)), "AWS::EC2::VPCEndpoint", properties);
     }
-}
-
-/// The key that everything is encrypted with, where the bootstrap makes one.
-pub(crate) fn add_key(parts: &mut Parts, names: &Names, id: &str) {
-    let account = json!({"StringEquals": {"aws:SourceAccount": names.account}});
-    let suffix = names.url_suffix();
-    let services = ["s3", "events", "sns", "sqs", "cloudwatch"].map(|service| format!("{service}.amazonaws.com"));
-    let logs = json!({"ArnLike": {"kms:EncryptionContext:aws:logs:arn": names.arn("logs", "*")}});
-    let statements = vec![
-        json!({
-            "Sid": "Account", "Effect": "Allow", "Principal": {"AWS": format!("arn:{}:iam::{}:root", names.partition(), names.account)},
-            "Action": "kms:*", "Resource": "*",
-        }),
-        json!({
-            "Sid": "Services", "Effect": "Allow", "Principal": {"Service": services},
-            "Action": ["kms:Decrypt", "kms:GenerateDataKey*"], "Resource": "*", "Condition": account,
-        }),
-        json!({
-            "Sid": "Logs", "Effect": "Allow", "Principal": {"Service": format!("logs.{}.{suffix}", names.region)},
-            "Action": ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:Describe*"],
-            "Resource": "*", "Condition": logs,
-        }),
-    ];
-    let properties = json!({
-        "Description": format!("What Arclake keeps in {}", names.bootstrap_stack()), "EnableKeyRotation": true,
-        "KeyPolicy": super::iam::document(statements),
-    });
-    parts.leaf(id, "AWS::KMS::Key", properties).retained();
-    parts.output("Key", "The key that everything is encrypted with", exported(names, "key", arn_of(id)));
 }
 
 /// An output that project stacks import.

@@ -4,13 +4,15 @@
 use serde_json::Value;
 
 use super::names::ProjectNames;
-use super::{ProjectOptions, activities, batch, deployed_arcs, image, tables};
+use super::{ProjectOptions, activities, batch, deployed_arcs, image, key, tables};
 use crate::file::{Problem, Project};
 
 /// The notes of a deployment, those of the project file first.
 pub fn notes(project: &Project, options: &ProjectOptions) -> Vec<Problem> {
     let Some(names) = ProjectNames::of(project) else { return project.notes.clone() };
     let mut notes = project.notes.clone();
+    let given = options.kms_key.iter().filter(|key| Some(*key) != options.store_key.as_ref());
+    notes.extend(given.map(|given| key::key_note(&names.placement, given)));
     if project.is_served_by_up() {
         notes.extend(served(project, options));
         return notes;

@@ -711,6 +711,24 @@ fn bootstraps() {
 }
 
 #[test]
+fn what_the_owner_of_a_given_key_is_told() {
+    let project = judged(document());
+    let mut options = options(&project);
+    let key = "arn:aws:kms:us-east-2:123456789012:key/0";
+    options.kms_key = Some(key.into());
+    let told = |options: &ProjectOptions| notes(&project, options).into_iter().filter(|note| note.path == "--kms").collect::<Vec<_>>();
+    let note = &told(&options)[0];
+    expect!["the policy of arn:aws:kms:us-east-2:123456789012:key/0 has to let in the roles of account 123456789012 and the services that encrypt with it"].assert_eq(&note.message);
+    let made = bootstrap(&BootstrapOptions { kms: Some(CREATE_KEY.into()), ..BootstrapOptions::new(placement("test")) });
+    let policy = &made.template["Resources"]["Key"]["Properties"]["KeyPolicy"]["Statement"];
+    let fix = note.fix.as_deref().unwrap();
+    let given: Value = serde_json::from_str(&fix[fix.find('[').unwrap()..]).unwrap();
+    assert_eq!(given.as_array().unwrap()[1..], policy.as_array().unwrap()[1..], "a key that is made says the same");
+    options.store_key = Some(key.into());
+    assert_eq!(told(&options), [], "the bootstrap told it");
+}
+
+#[test]
 fn what_a_project_costs_at_rest() {
     let lines: Vec<String> = cost_at_rest(&synthesised(&judged(document())))
         .iter()

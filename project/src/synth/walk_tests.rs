@@ -15,7 +15,11 @@ struct Role {
 }
 
 fn roles(project: &Project) -> BTreeMap<String, Role> {
-    let stacks = super::project(project, &options(project)).unwrap();
+    roles_with(project, &options(project))
+}
+
+fn roles_with(project: &Project, options: &ProjectOptions) -> BTreeMap<String, Role> {
+    let stacks = super::project(project, options).unwrap();
     let resources = stacks.iter().flat_map(|stack| stack.template["Resources"].as_object().unwrap().clone());
     let role = |(id, resource): (String, Value)| {
         let policies = match resource["Type"] == "AWS::IAM::ManagedPolicy" {
@@ -260,6 +264,26 @@ fn policies_fit_however_many_arcs_there_are() {
     for (id, role) in roles(&large(300)) {
         let bytes = super::iam::document(role.statements).to_string().len();
         assert!(bytes <= super::iam::POLICY_BYTES_MAX, "{id} has {bytes} bytes");
+    }
+}
+
+#[test]
+fn whoever_works_on_stores_and_buckets_has_the_keys_of_both() {
+    let (own, stores) = ("arn:aws:kms:us-east-2:123456789012:key/own", "arn:aws:kms:us-east-2:210987654321:key/stores");
+    for change in [None, Some("up")] {
+        let project = changed(|document| change.into_iter().for_each(|workers| document["placement"]["workers"] = json!(workers)));
+        let mut options = options(&project);
+        (options.kms_key, options.store_key) = (Some(own.into()), Some(stores.into()));
+        let roles = roles_with(&project, &options);
+        let may =
+            |key: &str| Vec::from_iter(roles.iter().filter(|(_, role)| role.may("kms:GenerateDataKey", key)).map(|(id, _)| id.as_str()));
+        let all: &[&str] = match change {
+            None => &["ArcArchiveRole", "ArcErrorsRole", "ArcToParquetRole", "BoundaryInRole", "BoundaryOtherRole", "DispatchRole"],
+            Some(_) => &["UpPolicy2"],
+        };
+        assert_eq!(may(stores), all);
+        assert_eq!(may(own).into_iter().filter(|id| *id != "ExecutionRole").collect::<Vec<_>>(), all);
+        assert!(roles.values().all(|role| !role.may("kms:Decrypt", "arn:aws:kms:us-east-2:123456789012:key/other")));
     }
 }
 

@@ -1,0 +1,64 @@
+//! Keys that commands have to know of: what is given, what the bootstrap made and what buckets say of theirs flow in; the
+//! keys that templates name flow out. Nothing is encrypted here.
+
+use project::synth::{self, CREATE_KEY, Names, ProjectOptions};
+
+use super::Trouble;
+use crate::cloud::Cloud;
+
+/// What of `--kms` undoes it: S3's own encryption again.
+const NO_KEY: &str = "none";
+/// How the key is called that S3 has of its own in every account; nobody has to be allowed it.
+const S3_OWN: &str = "alias/aws/s3";
+
+/// Refuses what is no key of the placement's region.
+pub fn check(names: &Names, key: &str) -> Result<(), Trouble> {
+    synth::check_key(names, key).map_err(|message| Trouble::usage(format!("--kms: {message}")))
+}
+
+/// The key of a bootstrap, its ARN or [`CREATE_KEY`]. Where nothing is given it stays what it is, so that a repeated
+/// bootstrap decrypts nothing; and a second key is not made for stores that outlived their stack with one.
+pub async fn of_bootstrap(cloud: &Cloud, given: Option<&str>) -> anyhow::Result<Option<String>> {
+    let stack = cloud.names.bootstrap_stack();
+    let deployed = cloud.template(&stack).await?;
+    let is_made = deployed.as_ref().is_some_and(|template| template["Resources"][synth::KEY].is_object());
+    match given {
+        Some(NO_KEY) => Ok(None),
+        Some(CREATE_KEY) | None if is_made => Ok(Some(CREATE_KEY.to_owned())),
+        Some(CREATE_KEY) if deployed.is_none() => {
+            let left = of_bucket(cloud, &cloud.names.manifest_bucket()).await?;
+            left.iter().for_each(|key| eprintln!("the stores are encrypted with {key} already: no other key is made"));
+            Ok(Some(left.unwrap_or_else(|| CREATE_KEY.to_owned())))
+        }
+        Some(CREATE_KEY) => Ok(Some(CREATE_KEY.to_owned())),
+        Some(key) => check(&cloud.names, key).map(|()| Some(key.to_owned())).map_err(Into::into),
+        None => Ok(cloud.stack(&stack).await?.and_then(|state| state.outputs.get(synth::KEY).cloned())),
+    }
+}
+
+/// The options with the key that the placement's stores are encrypted with. What a project encrypts, it encrypts with that
+/// one too, unless it was given another.
+pub async fn with_store_key(cloud: &Cloud, options: ProjectOptions) -> anyhow::Result<ProjectOptions> {
+    options.kms_key.iter().try_for_each(|key| check(&cloud.names, key))?;
+    let store_key = of_stores(cloud).await?;
+    Ok(ProjectOptions { kms_key: options.kms_key.or_else(|| store_key.clone()), store_key, ..options })
+}
+
+/// The key of the stores: what the bootstrap puts out, or where it says nothing, what a store says.
+async fn of_stores(cloud: &Cloud) -> anyhow::Result<Option<String>> {
+    let outputs = cloud.stack(&cloud.names.bootstrap_stack()).await?.map(|state| state.outputs).unwrap_or_default();
+    let key = match outputs.get(synth::KEY) {
+        Some(key) => Some(key.clone()),
+        None => of_bucket(cloud, &cloud.names.manifest_bucket()).await?,
+    };
+    if let Some(Err(message)) = key.as_deref().map(|key| synth::check_key(&cloud.names, key)) {
+        let message = format!("nothing can be allowed the key that the stores are encrypted with: {message}");
+        return Err(Trouble::failed(message).next("arc bootstrap --kms ARN").into());
+    }
+    Ok(key)
+}
+
+/// The key that a bucket encrypts with, where it is not S3's own.
+async fn of_bucket(cloud: &Cloud, bucket: &str) -> Result<Option<String>, Trouble> {
+    Ok(cloud.key_of(bucket).await?.filter(|key| !key.ends_with(S3_OWN)))
+}

@@ -10,6 +10,8 @@ use serde_json::Value;
 use super::{Change, ChangeKind, Cloud, said};
 use crate::command::Trouble;
 
+/// The policy that keeps a thing whatever becomes of its stack.
+const RETAIN: &str = "Retain";
 /// Deleted versions after which progress is told.
 const TOLD_EVERY: u64 = 10_000;
 
@@ -30,9 +32,29 @@ impl Declared {
         let resources = template["Resources"].as_object().into_iter().flatten();
         let declared = |(id, resource): (&String, &Value)| {
             let name = resource["Properties"]["BucketName"].as_str().filter(|_| resource["Type"] == "AWS::S3::Bucket")?;
-            Some(Declared { id: id.clone(), name: name.to_owned(), is_kept: resource["DeletionPolicy"] == "Retain" })
+            Some(Declared { id: id.clone(), name: name.to_owned(), is_kept: is_kept(resource) })
         };
         resources.filter_map(declared).collect()
+    }
+}
+
+/// Whether a resource of a template outlives its stack.
+fn is_kept(resource: &Value) -> bool {
+    resource["DeletionPolicy"].as_str().is_some_and(|policy| policy.starts_with("Retain"))
+}
+
+/// Writes into a template that what is taken over stays even where the deployment that takes it over fails, and what was once
+/// taken over so stays so: rolling back deletes what it takes for new.
+pub fn keep_taken(template: &mut Value, deployed: &Value, taken: &[Declared]) {
+    for (id, resource) in template["Resources"].as_object_mut().into_iter().flatten() {
+        let is_taken = taken.iter().any(|bucket| {
+            let is_policy = resource["Type"] == "AWS::S3::BucketPolicy" && resource["Properties"]["Bucket"] == bucket.name.as_str();
+            bucket.id == *id || is_policy
+        });
+        let was_taken = deployed["Resources"][id]["DeletionPolicy"] == RETAIN;
+        if is_kept(resource) && (is_taken || was_taken) {
+            resource["DeletionPolicy"] = RETAIN.into();
+        }
     }
 }
 
@@ -207,6 +229,24 @@ mod tests {
         assert_eq!(with_new_policy(&template, &changes, &taken), ["a"]);
         changes.iter_mut().for_each(|change| change.kind = ChangeKind::TakeOver);
         assert!(with_new_policy(&template, &changes, &taken).is_empty(), "CloudFormation takes it over as well");
+    }
+
+    #[test]
+    fn what_is_taken_over_is_never_rolled_back() {
+        let bucket =
+            |name: &str, policy: &str| json!({"Type": "AWS::S3::Bucket", "DeletionPolicy": policy, "Properties": {"BucketName": name}});
+        let guard = json!({"Type": "AWS::S3::BucketPolicy", "DeletionPolicy": "RetainExceptOnCreate", "Properties": {"Bucket": "a"}});
+        let fresh = json!({"Resources": {"A": bucket("a", "RetainExceptOnCreate"), "APolicy": guard, "B": bucket("b", "RetainExceptOnCreate"),
+                                         "C": bucket("c", "Delete")}});
+        let policies = |template: &Value| -> Vec<String> {
+            template["Resources"].as_object().unwrap().values().map(|one| one["DeletionPolicy"].as_str().unwrap().to_owned()).collect()
+        };
+        let mut taking = fresh.clone();
+        keep_taken(&mut taking, &Value::Null, &Declared::of(&fresh)[..1]);
+        assert_eq!(policies(&taking), ["Retain", "Retain", "RetainExceptOnCreate", "Delete"]);
+        let mut again = fresh.clone();
+        keep_taken(&mut again, &taking, &[]);
+        assert_eq!(again, taking, "and the next deployment changes nothing of it");
     }
 
     #[test]

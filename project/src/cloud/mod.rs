@@ -6,6 +6,7 @@ mod changes;
 mod concurrency;
 mod documents;
 mod placements;
+mod project_stacks;
 mod stacks;
 
 use aws_sdk_cloudformation::error::ProvideErrorMetadata;
@@ -13,11 +14,12 @@ use manifests::{Aws, AwsSettings, ObjectStores, Root, Stores};
 use project::synth::Names;
 
 use crate::command::Trouble;
-pub use buckets::{Declared, mark_taken, with_new_policy};
+pub use buckets::{Declared, keep_taken, mark_taken, with_new_policy};
 pub use changes::{Change, ChangeKind};
 pub use concurrency::reserved;
 pub use documents::{Code, Documents};
 pub use placements::{FoundPlacement, placements};
+pub use project_stacks::DeployedStack;
 pub use stacks::INLINE_BYTES_MAX;
 
 /// How an account is reached.

@@ -3,16 +3,14 @@
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use manifests::Stores;
 use project::synth::{self, ProjectNames, ProjectOptions, Stack};
-use project::{Problem, Project, ProjectError};
-use serde_json::Value;
+use project::{Project, ProjectError};
 
-use super::synth::{summarise, tags};
+use super::deploying::Deploying;
+use super::synth::tags;
 use super::{Context, Exit, ProjectArgs, Trouble, keys};
-use crate::cloud::{self, Change, Cloud, Code, Declared, Documents, INLINE_BYTES_MAX, mark_taken, with_new_policy};
-use crate::output::{Cell, escape, print};
+use crate::cloud::{self, Cloud, Code, DeployedStack, Documents};
 use crate::{engine, known};
 
 /// Arguments of `arc deploy`.
@@ -109,113 +107,6 @@ impl Consent {
     }
 }
 
-/// Stacks on their way.
-pub struct Deploying<'a> {
-    /// Where to.
-    pub cloud: &'a Cloud,
-    /// Whether changes may be made.
-    pub consent: &'a Consent,
-    /// The program's.
-    pub context: &'a Context,
-    /// What has to be uploaded first; none for a bootstrap.
-    pub documents: Option<&'a Documents>,
-    /// What is left for people to do.
-    pub notes: &'a [Problem],
-}
-
-impl Deploying<'_> {
-    /// Deploys stacks in their order; prints their outputs.
-    pub async fn run(&self, stacks: &[Stack]) -> anyhow::Result<Exit> {
-        if !self.context.quiet {
-            summarise(stacks, self.notes);
-        }
-        if self.consent.dry_run {
-            self.preview(stacks).await?;
-            return Ok(Exit::Done);
-        }
-        if let Some(documents) = self.documents {
-            documents.upload(&self.cloud.stores()?).await.context("cannot upload to the artifact bucket")?;
-        }
-        let mut outputs = Vec::new();
-        for stack in stacks {
-            if !self.deploy(stack).await? {
-                eprintln!("nothing more is changed");
-                return Ok(Exit::Failed);
-            }
-            let state = self.cloud.stack(&stack.name).await?;
-            let named = state.into_iter().flat_map(|state| state.outputs);
-            outputs.extend(named.map(|(key, value)| vec![Cell::from(stack.name.as_str()), Cell::from(key), Cell::from(value)]));
-        }
-        print(self.context.output, &["stack", "output", "value"], outputs)?;
-        Ok(Exit::Done)
-    }
-
-    /// What would change, from the templates alone: nothing is made, not even a change set.
-    async fn preview(&self, stacks: &[Stack]) -> anyhow::Result<()> {
-        for stack in stacks {
-            let deployed = self.cloud.template(&stack.name).await?.unwrap_or_default();
-            let taken = self.taken_over(&deployed, stack).await?;
-            let mut changes = Change::between(&deployed, &stack.template);
-            mark_taken(&mut changes, &taken);
-            tell_changes(&stack.name, &changes);
-        }
-        Ok(())
-    }
-
-    /// The buckets that an earlier stack left, and that this one takes over; says so.
-    async fn taken_over(&self, deployed: &Value, stack: &Stack) -> anyhow::Result<Vec<Declared>> {
-        let taken = self.cloud.taken_over(deployed, &stack.template).await?;
-        for bucket in &taken {
-            eprintln!("bucket {} is there already: stack {} takes it over, with everything in it", bucket.name, stack.name);
-        }
-        Ok(taken)
-    }
-
-    /// One stack; false where somebody said no.
-    async fn deploy(&self, stack: &Stack) -> anyhow::Result<bool> {
-        let text = serde_json::to_string(&stack.template)?;
-        let url = match self.documents.filter(|_| text.len() > INLINE_BYTES_MAX) {
-            Some(documents) => Some(documents.template_url(&self.cloud.stores()?.artifact, stack, &text, &self.cloud.names).await?),
-            None => None,
-        };
-        let deployed = self.cloud.template(&stack.name).await?.unwrap_or_default();
-        let taken = self.taken_over(&deployed, stack).await?;
-        let planned = self.cloud.plan(&stack.name, &text, url.as_deref(), !taken.is_empty(), chrono::Utc::now()).await?;
-        let Some(mut planned) = planned else {
-            eprintln!("stack {} is up to date", stack.name);
-            return Ok(true);
-        };
-        mark_taken(&mut planned.changes, &taken);
-        tell_changes(&stack.name, &planned.changes);
-        let may = self.consent.ask(&format!("Make these changes to stack {}?", stack.name));
-        if !matches!(may, Ok(true)) {
-            self.cloud.discard(&planned).await?;
-            return may;
-        }
-        for bucket in with_new_policy(&stack.template, &planned.changes, &taken) {
-            self.cloud.delete_policy(bucket).await?;
-        }
-        let quiet = self.context.quiet;
-        let tell = |line: &str| {
-            if !quiet {
-                eprintln!("{}  {}", chrono::Utc::now().format("%H:%M:%S"), escape(line));
-            }
-        };
-        let state = self.cloud.carry_out(&planned, &tell).await?;
-        eprintln!("stack {}: {}", stack.name, state.status);
-        Ok(true)
-    }
-}
-
-/// Says what a stack's changes are.
-pub fn tell_changes(stack: &str, changes: &[Change]) {
-    match changes.len() {
-        0 => eprintln!("stack {stack}: no changes"),
-        count => eprintln!("stack {stack}: {count} changes"),
-    }
-    changes.iter().for_each(|change| eprintln!("  {}", escape(&change.to_string())));
-}
-
 /// The project and the names of its things on AWS.
 pub fn load(args: &ProjectArgs) -> anyhow::Result<(Project, ProjectNames)> {
     let project = args.load()?;
@@ -232,6 +123,17 @@ pub async fn with_tables(project: &Project, mut options: ProjectOptions, stores:
         }
     }
     Ok(options)
+}
+
+/// The options with what depends on what is there already.
+pub async fn with_deployed(
+    project: &Project,
+    options: ProjectOptions,
+    cloud: &Cloud,
+    there: &[DeployedStack],
+) -> anyhow::Result<ProjectOptions> {
+    let present_databases = cloud.present_databases(project, there).await?;
+    Ok(ProjectOptions { present_databases, ..options })
 }
 
 /// The stacks of a project; of only one resource where the options say so, put into what is deployed.
@@ -278,6 +180,8 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let code = Code::find(&folder, &project, &names.placement.artifact_bucket())?;
     let options = keys::with_store_key(&cloud, args.choice.options(&names)?).await?;
     let options = with_tables(&project, options, &stores).await?;
+    let there = cloud.project_stacks(&names).await?;
+    let options = with_deployed(&project, options, &cloud, &there).await?;
     let documents = Documents::new(&project, &names, code, options)?;
     let stacks = stacks(&project, &documents.options, &args.project, &cloud).await?;
     check_concurrency(&cloud, &stacks, args.consent.dry_run).await?;

@@ -2,7 +2,8 @@
 
 use project::synth::{CodeLocation, ProjectOptions};
 
-use super::deploy::{self, Choice, tell_changes};
+use super::deploy::{self, Choice};
+use super::deploying::tell_changes;
 use super::{Context, Exit, ProjectArgs, keys};
 use crate::cloud::{Change, Cloud};
 use crate::output::{Cell, Output, print};
@@ -28,6 +29,8 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         options = keys::with_store_key(&cloud, options).await?;
         options = deploy::with_tables(&project, options, &cloud.stores()?).await?;
     }
+    let there = cloud.project_stacks(&names).await?;
+    let options = deploy::with_deployed(&project, options, &cloud, &there).await?;
     let mut rows = Vec::new();
     for stack in deploy::stacks(&project, &options, &args.project, &cloud).await? {
         let deployed = cloud.template(&stack.name).await?.unwrap_or_default();

@@ -11,6 +11,7 @@ pub mod ddl;
 pub mod demo;
 mod demo_files;
 pub mod deploy;
+pub mod deploying;
 pub mod destroy;
 pub mod detect;
 pub mod diff;

@@ -73,6 +73,7 @@ pub use names::{Names, ProjectNames};
 pub use network::{Network, subnet_blocks};
 pub use notes::notes;
 use part::{Group, Parts};
+pub use resources::declared_databases;
 pub(crate) use resources::{COMPUTE, DATA_FORMATS};
 pub use runtime::{Architecture, is_user_image};
 pub use split::{RESOURCES_MAX, TEMPLATE_BYTES_MAX};
@@ -140,6 +141,9 @@ pub struct ProjectOptions {
     pub log_retention_days: u32,
     /// Columns of datasets, by id, that only their data tells.
     pub tables: BTreeMap<String, Known>,
+    /// Databases of the file that are there and in no stack of the project, because they outlived one: they are used as
+    /// they are.
+    pub present_databases: BTreeSet<String>,
 }
 
 impl ProjectOptions {
@@ -186,7 +190,7 @@ pub fn project(project: &Project, options: &ProjectOptions) -> Result<Vec<Stack>
         return Err(problems);
     }
     part::tag(&mut parts.all, &options.tags);
-    split::stacks(parts, &names, &format!("Arclake project {} {}", project.name, project.version))
+    split::stacks(parts, &names, &names.description())
 }
 
 /// The arcs that a deployment has.

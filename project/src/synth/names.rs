@@ -4,6 +4,8 @@
 //! Invariants: a name is never longer than its service allows, and has only characters that it allows; a name that had to be
 //! shortened ends in a hash of the whole, so that two long names stay two.
 
+use std::collections::BTreeSet;
+
 use arcs::workload::AthenaPlace;
 use manifests::{ArcId, DatasetId};
 
@@ -18,6 +20,10 @@ const QUEUE_BYTES_MAX: usize = 80;
 const BATCH_BYTES_MAX: usize = 128;
 /// The longest name of a stack, in bytes.
 const STACK_BYTES_MAX: usize = 128;
+/// What a project's further stacks hold.
+pub(crate) const STACK_KINDS: [&str; 2] = ["boundaries", "arcs"];
+/// The most stacks of a kind that a project may have.
+pub(crate) const STACKS_MAX: usize = 100;
 /// The kinds of stores, as their buckets name them.
 pub const STORES: [&str; 4] = ["manifest", "arc-state", "metadata", "artifact"];
 /// The longest name of a topic, an alarm, a database or a repository that is given here, in bytes.
@@ -197,7 +203,19 @@ impl ProjectNames {
         self.stack_part("")
     }
 
-    /// A further stack: `boundaries`, `arcs-3`.
+    /// What the descriptions of the project's stacks begin with.
+    pub fn description(&self) -> String {
+        format!("Arclake project {} {}", self.project, self.version)
+    }
+
+    /// The names of all stacks that the project may ever have, the first one's among them.
+    pub fn stacks(&self) -> BTreeSet<String> {
+        let numbered = STACK_KINDS.iter().flat_map(|kind| (0..=STACKS_MAX).map(move |at| format!("{kind}-{at}")));
+        let parts = STACK_KINDS.iter().map(|kind| (*kind).to_owned()).chain(numbered);
+        parts.map(|part| self.stack_part(&part)).chain([self.stack()]).collect()
+    }
+
+    /// A further stack: `boundaries-1`, `arcs-3`.
     pub fn stack_part(&self, part: &str) -> String {
         // Names of stacks have no underscores and begin with a letter.
         let name = if part.is_empty() { self.prefix.clone() } else { format!("{}-{part}", self.prefix) };

@@ -101,9 +101,10 @@ impl Part {
         self
     }
 
-    /// Keeps the thing when the stack goes, and when it would be replaced.
+    /// Keeps the thing when the stack goes, and when it would be replaced; not where the very deployment that made it fails,
+    /// so that nothing is in the way of the next one.
     pub fn retained(&mut self) -> &mut Part {
-        self.set("DeletionPolicy", "Retain".into()).set("UpdateReplacePolicy", "Retain".into())
+        self.set("DeletionPolicy", "RetainExceptOnCreate".into()).set("UpdateReplacePolicy", "Retain".into())
     }
 
     /// Deletes the thing with the stack, whatever it holds.

@@ -42,7 +42,7 @@ pub(crate) fn add(parts: &mut Parts, names: &ProjectNames, project: &Project, bo
         let id = format!("Resource{}", logical(name));
         match resource["type"].as_str().unwrap_or_default() {
             "aws:core:s3Bucket" => add_bucket(parts, names, project, boundaries, resource, &id, options),
-            "aws:core:glueDatabase" => add_database(parts, names, resource, &id),
+            "aws:core:glueDatabase" => add_database(parts, names, resource, &id, options),
             "aws:core:glueTable" => add_table(parts, names, project, resource, &id, options),
             "aws:core:eventBus" => {
                 let name = text(resource, "eventBusName");
@@ -84,8 +84,13 @@ fn add_bucket(
     bucket.add(parts, &names.placement, id);
 }
 
-fn add_database(parts: &mut Parts, names: &ProjectNames, resource: &Value, id: &str) {
+/// Adds a database, unless it outlived an earlier stack: it is a name that tables hang on, and not in every region can
+/// CloudFormation take it over by that name.
+fn add_database(parts: &mut Parts, names: &ProjectNames, resource: &Value, id: &str, options: &ProjectOptions) {
     let name = text(resource, "databaseName");
+    if options.present_databases.contains(&name) {
+        return;
+    }
     let place = &names.placement;
     let properties = json!({"CatalogId": place.account, "DatabaseInput": {"Name": name}});
     let arn = place.arn("glue", &format!("database/{name}"));
@@ -96,11 +101,21 @@ fn add_database(parts: &mut Parts, names: &ProjectNames, resource: &Value, id: &
 fn database(project: &Project, text: &str, options: &ProjectOptions) -> Value {
     let is_it = |resource: &&Value| resource["type"] == "aws:core:glueDatabase" && resource["name"] == text;
     match project.resources.iter().find(is_it) {
-        Some(resource) if options.only_resource.is_some() => resource["databaseName"].clone(),
+        Some(resource) if options.only_resource.is_some() || is_present(resource, options) => resource["databaseName"].clone(),
         Some(_) => reference(&format!("Resource{}", logical(text))),
         // `arn:aws:glue:…:database/name`, `ref:aws:name:…:glueDatabase:name`.
         None => text.rsplit([':', '/']).next().unwrap_or(text).into(),
     }
+}
+
+fn is_present(database: &Value, options: &ProjectOptions) -> bool {
+    database["databaseName"].as_str().is_some_and(|name| options.present_databases.contains(name))
+}
+
+/// The databases that the file declares: their names, and whether they outlive their stack.
+pub fn declared_databases(project: &Project) -> Vec<(String, bool)> {
+    let declared = project.resources.iter().filter(|resource| resource["type"] == "aws:core:glueDatabase");
+    declared.map(|resource| (text(resource, "databaseName"), resource["removeOnDestroy"] != true)).collect()
 }
 
 /// How Glue reads a format: input, output, SerDe, its parameters.

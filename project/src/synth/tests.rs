@@ -759,12 +759,33 @@ fn variables_of_functions_fit() {
 #[test]
 fn stores_and_data_survive() {
     let mut stacks = synthesised(&judged(document()));
-    stacks.push(bootstrap(&BootstrapOptions::new(placement("test"))));
+    stacks.push(bootstrap(&BootstrapOptions { kms: Some(CREATE_KEY.into()), ..BootstrapOptions::new(placement("test")) }));
     for resource in stacks.iter().flat_map(|stack| stack.template["Resources"].as_object().unwrap().values()) {
-        if resource["Type"] == "AWS::S3::Bucket" {
-            assert_eq!((&resource["DeletionPolicy"], &resource["UpdateReplacePolicy"]), (&json!("Retain"), &json!("Retain")));
+        if ["AWS::S3::Bucket", "AWS::KMS::Key"].contains(&resource["Type"].as_str().unwrap()) {
+            assert_eq!((&resource["DeletionPolicy"], &resource["UpdateReplacePolicy"]), (&json!("RetainExceptOnCreate"), &json!("Retain")));
         }
     }
+}
+
+#[test]
+fn a_database_that_outlived_its_stack_is_used_as_it_is() {
+    let project = changed(|document| {
+        document["resources"].as_array_mut().unwrap().extend([
+            json!({"type": "aws:core:glueDatabase", "name": "db", "databaseName": "web"}),
+            json!({"type": "aws:core:glueTable", "name": "hits", "databaseRef": "db", "tableName": "hits",
+                   "pathURI": "s3://test-lake-data/hits/", "schema": {"columns": [{"name": "ip", "type": "string"}]}}),
+        ]);
+    });
+    let mut options = options(&project);
+    let fresh = super::project(&project, &options).unwrap();
+    let of = |stacks: &[Stack], id: &str| stacks[0].template["Resources"][id].clone();
+    assert_eq!(of(&fresh, "ResourceDb")["DeletionPolicy"], "RetainExceptOnCreate");
+    assert_eq!(of(&fresh, "ResourceHits")["Properties"]["DatabaseName"], json!({"Ref": "ResourceDb"}));
+    assert_eq!(declared_databases(&project), [("web".to_owned(), true)]);
+    options.present_databases.insert("web".into());
+    let again = super::project(&project, &options).unwrap();
+    assert_eq!((of(&again, "ResourceDb"), &of(&again, "ResourceHits")["Properties"]["DatabaseName"]), (Value::Null, &json!("web")));
+    lint(&again);
 }
 
 #[test]

@@ -92,6 +92,12 @@ pub fn attempt(arc: &ArcId, lot: Lot, attempt: u32, state: ArcState) -> String {
     format!("{}/attempt={attempt:06}/{}.arc", arc_lot_dir(arc, lot), state.as_str())
 }
 
+/// Folder of an export of logs in the arc-state store, where what was exported is written down. Beside the arcs of its
+/// project, and never the path of an attempt.
+pub fn export_dir(project: &str, version: &str, export: &str) -> String {
+    format!("arcs/project={project}/version={version}/export={export}")
+}
+
 /// The project as deployed, in the metadata store.
 pub fn project(name: &str, version: &str) -> String {
     format!("projects/name={name}/version={version}/project.json")

@@ -8,8 +8,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use manifests::{ArcSpec, Aws, Bus, DatasetId, EVENT_DETAIL_TYPE, EventBridgeBus, Lot, Stores, paths};
 use serde_json::{Value, json};
 
+use super::activity::LogTasks;
 use super::batch::{BatchJobs, Submission, Submitted};
-use super::{BatchQueue, Deployment, JobQueue, Metrics, activity};
+use super::exports::Exporter;
+use super::{BatchQueue, Deployment, JobQueue, LogExport, Metrics};
 use crate::dispatch::{Dispatched, Dispatcher, DueRun, Worker};
 use crate::due::Why;
 use crate::error::BoundaryError;
@@ -100,12 +102,25 @@ impl DispatchFunction {
         Ok(json!({"arc": name, "lot": lot.to_string(), "submitted": job}))
     }
 
-    /// Finds what lost events left undone: jobs that are over, then lots that are due.
+    /// Finds what lost events left undone: jobs that are over, lots that are due, intervals of logs that nobody has exported.
     async fn sweep(&self, now: DateTime<Utc>) -> Result<Value, BoundaryError> {
         let over = self.follow_attempts(now).await?;
         let mut done = self.dispatch(None, now).await?;
         done["ended"] = over.into();
+        let all: Vec<&LogExport> = self.deployment.exports.iter().collect();
+        if let Some(aws) = self.aws.as_ref().filter(|_| !all.is_empty()) {
+            // What an export has to say, its own schedule says; a sweep would say it every few minutes.
+            done["exports"] = self.exporter(&LogTasks::new(aws)).go_on(&all, now).await.unwrap_or_else(|error| {
+                tracing::warn!("exports of logs go on with the next sweep: {error}");
+                Value::Null
+            });
+        }
         Ok(done)
+    }
+
+    fn exporter<'a>(&'a self, tasks: &'a LogTasks) -> Exporter<'a> {
+        let Deployment { project, version, .. } = &self.deployment;
+        Exporter { tasks, stores: &self.stores, project, version }
     }
 
     async fn dispatch(&self, hint: Option<(DatasetId, Lot)>, now: DateTime<Utc>) -> Result<Value, BoundaryError> {
@@ -170,8 +185,11 @@ impl DispatchFunction {
             reason: format!("project {} has none of this name", self.deployment.project),
             transient: false,
         })?;
-        let lot = activity::export(aws, export, now).await?;
-        Ok(json!({"activity": name, "lot": lot.to_string()}))
+        let tasks = LogTasks::new(aws);
+        let exporter = self.exporter(&tasks);
+        let done = exporter.go_on(&[export], now).await?;
+        exporter.check(export, now).await?;
+        Ok(done)
     }
 }
 

@@ -6,6 +6,7 @@ mod batch;
 mod boundary_function;
 mod deployment;
 mod dispatch_function;
+mod exports;
 mod follow;
 mod job_state;
 pub mod logs;

@@ -5,7 +5,7 @@ use project::synth::{self, BootstrapOptions};
 
 use super::placement::PlacementArgs;
 use super::synth::{NetworkArgs, tags};
-use super::{Context, Exit, deploying, keys};
+use super::{Context, Exit, deploy, deploying, keys};
 use crate::cloud::{Cloud, CloudArgs};
 
 /// Arguments of `arc bootstrap`.

@@ -5,19 +5,22 @@ use manifests::LotUnit;
 use serde_json::{Map, Value, json};
 
 use super::ProjectOptions;
+use super::arrival::declared_bucket;
 use super::batch::{JOB_QUEUE, Job};
 use super::boundary::intervals;
 use super::function::{Schedule, patience};
 use super::grants;
-use super::iam::{self, allow};
+use super::iam::{self, Area, allow};
 use super::image;
 use super::names::{ProjectNames, logical};
 use super::part::{Group, Parts, arn_of, object, reference};
 use super::runtime::{self, Runtime};
-use crate::file::Project;
+use crate::file::{Problem, Project};
 
 /// Logical id of the role that EventBridge submits jobs with.
 const SCHEDULE_ROLE: &str = "ScheduleRole";
+/// Exports that sweeps begin in a day.
+const EXPORTS_DAILY_MAX: u32 = 288;
 
 /// A job of the file's activities.
 #[derive(Clone, Debug)]
@@ -141,22 +144,52 @@ pub(crate) fn add_exports(parts: &mut Parts, names: &ProjectNames, project: &Pro
 
 /// What the dispatch function may do for exports.
 pub(crate) fn export_grants(names: &ProjectNames, project: &Project) -> Vec<Value> {
-    let groups: Vec<String> = exports(project).filter_map(|(_, entry)| Some(entry["logGroupName"].as_str()?.to_owned())).collect();
-    grants::exporting(&names.placement, &groups)
+    let mut groups: Vec<String> = exports(project).filter_map(|(_, entry)| Some(entry["logGroupName"].as_str()?.to_owned())).collect();
+    groups.sort();
+    groups.dedup();
+    grants::exporting(&names.placement, &groups, &export_folders(project))
 }
 
-/// What lets CloudWatch Logs write exports into a bucket of the project.
+/// The folders that exports are written into.
+fn export_folders(project: &Project) -> Vec<Area> {
+    let area = |uri: &str| Area::of_uri(&(uri.trim_end_matches('/').to_owned() + "/"));
+    let mut folders: Vec<Area> = exports(project).filter_map(|(_, entry)| area(entry["pathURI"].as_str()?)).collect();
+    folders.sort();
+    folders.dedup();
+    folders
+}
+
+/// What lets CloudWatch Logs write exports into a bucket.
 pub(crate) fn export_statements(names: &ProjectNames, project: &Project, bucket: &str) -> Vec<Value> {
     let place = &names.placement;
-    let service = json!({"Service": format!("logs.{}.amazonaws.com", place.region)});
+    let service = json!({"Service": format!("logs.{}.{}", place.region, place.url_suffix())});
     let condition = json!({"StringEquals": {"aws:SourceAccount": place.account}});
-    let areas = exports(project).filter_map(|(_, entry)| iam::Area::of_uri(entry["pathURI"].as_str()?));
-    let mut keys: Vec<Value> = areas.filter(|area| area.bucket == bucket).map(|area| area.keys(place, "*")).collect();
-    keys.sort_by_key(Value::to_string);
-    keys.dedup();
+    let folders = export_folders(project).into_iter().filter(|area| area.bucket == bucket);
+    let keys: Vec<Value> = folders.map(|area| area.keys(place, "*")).collect();
     if keys.is_empty() {
         return Vec::new();
     }
     let statement = |action: &str, resources: Vec<Value>| json!({"Effect": "Allow", "Principal": service, "Action": action, "Resource": resources, "Condition": condition});
     vec![statement("s3:GetBucketAcl", vec![place.s3_arn(bucket).into()]), statement("s3:PutObject", keys)]
+}
+
+/// What is left to do for exports: policies of buckets that are not made here, and intervals too short for an account that
+/// exports one after the other.
+pub(crate) fn export_notes(names: &ProjectNames, project: &Project) -> Vec<Problem> {
+    let mut buckets: Vec<String> = export_folders(project).into_iter().map(|area| area.bucket).collect();
+    buckets.dedup();
+    buckets.retain(|bucket| declared_bucket(&project.resources, bucket).is_none());
+    let of_bucket = |bucket: &String| Problem {
+        path: "activities".into(),
+        message: format!("{bucket} is no bucket of this project: its policy has to let CloudWatch Logs write exports"),
+        fix: Some(format!("add to the bucket's policy: {}", Value::from(export_statements(names, project, bucket)))),
+    };
+    let units = exports(project).filter_map(|(_, entry)| entry["interval"].as_str()?.parse::<LotUnit>().ok());
+    let daily: u32 = units.map(LotUnit::per_day).sum();
+    let crowd = (daily > EXPORTS_DAILY_MAX).then(|| Problem {
+        path: "activities".into(),
+        message: format!("{daily} exports a day: an account makes one after the other, and a new one is begun every five minutes"),
+        fix: Some("use a longer interval, such as Hours".into()),
+    });
+    buckets.iter().map(of_bucket).chain(crowd).collect()
 }

@@ -26,7 +26,7 @@ pub fn deployment(project: &Project, options: &ProjectOptions) -> Option<Deploym
         bus: place.event_bus(),
         boundaries: project.boundaries.clone(),
         arcs: deployed_arcs(project, options).into_iter().map(|arc| deployed(project, &names, arc)).collect(),
-        exports: activities::exports(project).filter_map(|(name, entry)| export(name, entry)).collect(),
+        exports: enabled_exports(project).filter_map(|(name, entry)| export(name, entry)).collect(),
         activities: activities::jobs(project).map(|job| activity(&names, job.name)).collect(),
     })
 }
@@ -58,6 +58,11 @@ fn size(project: &Project, arc: &ArcSpec) -> Option<JobSize> {
 
 fn activity(names: &ProjectNames, name: &str) -> DeployedActivity {
     DeployedActivity { name: name.to_owned(), job_definition: names.activity_definition(name), log_group: names.job_logs() }
+}
+
+/// What is switched off is not known to the function at all: sweeps go on with every export that is.
+fn enabled_exports(project: &Project) -> impl Iterator<Item = (&str, &Value)> {
+    activities::exports(project).filter(|(_, entry)| entry["enabled"] != false)
 }
 
 fn export(name: &str, entry: &Value) -> Option<LogExport> {

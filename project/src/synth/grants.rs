@@ -394,11 +394,12 @@ pub(crate) fn execution(names: &ProjectNames, repositories: &[String], secrets: 
     statements
 }
 
-/// Writing of the exports that CloudWatch Logs makes for an activity: the dispatch function asks for them.
-pub(crate) fn exporting(names: &Names, log_groups: &[String]) -> Vec<Value> {
+/// Asking for exports of log groups into folders. CloudWatch Logs writes them itself, and wants whoever asks to be allowed it.
+pub(crate) fn exporting(names: &Names, log_groups: &[String], folders: &[Area]) -> Vec<Value> {
     if log_groups.is_empty() {
         return Vec::new();
     }
     let groups = log_groups.iter().map(|group| json!(names.arn("logs", &format!("log-group:{group}:*")))).collect();
-    vec![allow(&["logs:CreateExportTask"], groups), allow_anywhere(&["logs:DescribeExportTasks"])]
+    let asking = [allow(&["logs:CreateExportTask"], groups), allow_anywhere(&["logs:DescribeExportTasks"])];
+    asking.into_iter().chain(on_keys(names, &["s3:PutObject"], folders, "*")).collect()
 }

@@ -29,6 +29,7 @@ pub fn notes(project: &Project, options: &ProjectOptions) -> Vec<Problem> {
         let message = format!("activity {}: its role {} may reach nothing yet", job.name, names.role(&format!("activity-{}", job.name)));
         notes.push(note("activities".into(), message, Some("attach a policy to the role".into())));
     }
+    notes.extend(activities::export_notes(&names, project));
     notes.extend(other_environments(project));
     if super::grants::is_widened(&names, &deployed_arcs(project, options), options) {
         let message = "there are more datasets than a policy has room for: the dispatch function may reach all manifests of the placement";

@@ -288,6 +288,34 @@ fn whoever_works_on_stores_and_buckets_has_the_keys_of_both() {
 }
 
 #[test]
+fn exports_are_asked_for_by_who_may_write_them_and_nobody_else() {
+    let project = changed(|document| {
+        let export = |name: &str, uri: &str| json!({"type": "aws:core:cloudWatchExport", "name": name, "interval": "Hours", "logGroupName": "/web/app", "pathURI": uri});
+        document["activities"] = json!([export("ours", "s3://test-lake-data/app"), export("theirs", "s3://their-logs/app/")]);
+    });
+    let key = |bucket: &str, folder: &str| format!("arn:aws:s3:::{bucket}/{folder}/lot=20261121PT1H001/x");
+    for (id, role) in roles(&project) {
+        let is_it = id == "DispatchRole";
+        assert_eq!(role.may("logs:CreateExportTask", "arn:aws:logs:us-east-2:123456789012:log-group:/web/app:*"), is_it, "{id}");
+        assert!(!role.may("logs:CreateExportTask", "arn:aws:logs:us-east-2:123456789012:log-group:/web/app2:*"), "{id}");
+        for bucket in ["test-lake-data", "their-logs"] {
+            assert_eq!(role.may("s3:PutObject", &key(bucket, "app")), is_it, "{id} {bucket}");
+            assert!(!role.may("s3:PutObject", &key(bucket, "app2")), "{id} {bucket}");
+        }
+    }
+    let stacks = super::project(&project, &options(&project)).unwrap();
+    let policy = &stacks[0].template["Resources"]["ResourceDataPolicy"]["Properties"]["PolicyDocument"]["Statement"];
+    assert_eq!(policy[2]["Resource"], json!(["arn:aws:s3:::test-lake-data/app/*"]), "{policy}");
+    let notes = notes(&project, &options(&project));
+    let told: Vec<String> = notes
+        .into_iter()
+        .filter(|note| note.path == "activities")
+        .map(|note| format!("{} [{}]", note.message, note.fix.unwrap_or_default()))
+        .collect();
+    expect_test::expect![[r#"their-logs is no bucket of this project: its policy has to let CloudWatch Logs write exports [add to the bucket's policy: [{"Effect":"Allow","Principal":{"Service":"logs.us-east-2.amazonaws.com"},"Action":"s3:GetBucketAcl","Resource":["arn:aws:s3:::their-logs"],"Condition":{"StringEquals":{"aws:SourceAccount":"123456789012"}}},{"Effect":"Allow","Principal":{"Service":"logs.us-east-2.amazonaws.com"},"Action":"s3:PutObject","Resource":["arn:aws:s3:::their-logs/app/*"],"Condition":{"StringEquals":{"aws:SourceAccount":"123456789012"}}}]]"#]].assert_eq(&told.join("\n"));
+}
+
+#[test]
 fn services_reach_queues_only_for_their_own_things() {
     let project = project(document());
     let stacks = super::project(&project, &options(&project)).unwrap();

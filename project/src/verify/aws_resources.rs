@@ -297,11 +297,14 @@ mod tests {
     fn buses_and_tags() {
         let bus = |name: &str, bus: &str| json!({"type": "aws:core:eventBus", "name": name, "eventBusName": bus});
         let tagged = |name: &str, tags: Value| json!({"type": "aws:core:s3Bucket", "name": name, "bucketName": format!("lake-{name}"), "tags": tags});
-        check(json!([bus("a", "default"), bus("b", "TEST-arc-events-us-east-2"), bus("c", "")]), expect![[r#"
+        check(
+            json!([bus("a", "default"), bus("b", "TEST-arc-events-us-east-2"), bus("c", "")]),
+            expect![[r#"
             resources[2].eventBusName: `default` is no name of a bus: EventBridge keeps `default` and what begins with `aws.`
             resources[3].eventBusName: `TEST-arc-events-us-east-2` is the bus of the placement, which the bootstrap makes
             resources[4].eventBusName: `` is no name of a bus: 1 to 256 letters, digits, `-`, `_` and `.`
-        "#]]);
+        "#]],
+        );
         let many: Map<String, Value> = (0..51).map(|at| (format!("k{at}"), "v".into())).collect();
         check(
             json!([
@@ -317,9 +320,12 @@ mod tests {
             "#]],
         );
         let database = json!({"type": "aws:core:glueDatabase", "name": "tagged", "databaseName": "tagged", "tags": {"team": "web"}});
-        check(json!([database]), expect![[r#"
+        check(
+            json!([database]),
+            expect![[r#"
             resources[2].tags: are kept and not applied: CloudFormation gives databases of Glue no tags
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
@@ -341,6 +347,7 @@ mod tests {
             -
             arcs[0].sinks.main.pathURI: `MyDB` would be found as `mydb` only: Glue keeps lower case [use `mydb`]
             arcs[0].sinks.main.pathURI: `Tab` would be found as `tab` only: Glue keeps lower case [use `tab`]
-        "#]].assert_eq(&uris.map(said).join("-\n"));
+        "#]]
+        .assert_eq(&uris.map(said).join("-\n"));
     }
 }

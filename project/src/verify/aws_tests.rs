@@ -247,6 +247,8 @@ fn schedules_and_sinks() {
             file["activities"] = json!([
                 {"type": "aws:core:batchExecActivity", "name": "tidy", "schedule": "rate(1 minutes)", "imagePath": "tidy"},
                 {"type": "aws:core:cloudWatchExport", "name": "export", "interval": "often", "logGroupName": "/g", "pathURI": "logs/"},
+                {"type": "aws:core:cloudWatchExport", "name": "all", "interval": "rate(5 minutes)", "logGroupName": "/aws/*", "pathURI": "s3://lake-data/logs/"},
+                {"type": "aws:core:cloudWatchExport", "name": "good", "interval": "PT1H", "logGroupName": "/aws/lambda/a-b_c.d#1", "pathURI": "s3://lake-data/logs/"},
             ]);
             let glue = json!({"type": "aws:core:glueAddPartitionsArc", "name": "parts", "sources": {"main": {"name": "out", "version": "1"}},
                 "sinks": {"main": {"name": "p", "version": "1", "pathURI": "glue://db/table"}}});
@@ -255,8 +257,10 @@ fn schedules_and_sinks() {
         expect![[r#"
             arcs[1].sinks.main.pathURI: is no table of Glue [glue:///database/table]
             activities[0].schedule: rate(1 minutes): with 1 it is `minute`
-            activities[1].interval: `often` is no schedule: use a lot unit such as Twelfths, rate(5 minutes) or cron(0 6 * * ? *)
+            activities[1].interval: `often` is not a lot unit: use Minutes, Twelfths, Sixths, Fourths, Hours or Days [each export holds one interval, and is called by its lot: Hours, for one]
             activities[1].pathURI: is no S3 URI: use `s3://bucket/folder/`
+            activities[2].interval: `rate(5 minutes)` is not a lot unit: use Minutes, Twelfths, Sixths, Fourths, Hours or Days [each export holds one interval, and is called by its lot: Hours, for one]
+            activities[2].logGroupName: `/aws/*` is no log group: 1 to 512 letters, digits, `.`, `-`, `_`, `/` and `#`
         "#]],
     );
 }

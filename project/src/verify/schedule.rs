@@ -1,9 +1,10 @@
-//! Schedules of activities: a unit of lots, `cron(…)` or `rate(…)` as EventBridge has them. Text flows in; what is wrong
-//! with it flows out.
+//! Schedules of activities: a unit of lots, `cron(…)` or `rate(…)` as EventBridge has them; exports of logs. Text flows in;
+//! what is wrong with it flows out.
 //!
 //! Source: Amazon EventBridge user guide, "Setting a schedule pattern for scheduled rules".
 
 use manifests::LotUnit;
+use serde_json::Value;
 
 use super::aws::Deployment;
 use super::fields::Problems;
@@ -21,22 +22,38 @@ const FIELDS: [(&str, u32, u32, &[&str]); 6] = [
     ("day of week", 1, 7, &WEEKDAYS),
     ("year", 1970, 2199, &[]),
 ];
+/// The longest name of a log group, in bytes.
+const GROUP_BYTES_MAX: usize = 512;
 const DAY_OF_MONTH: usize = 2;
 const DAY_OF_WEEK: usize = 4;
 
 /// Reports schedules that EventBridge would refuse, and exports that lead nowhere.
 pub fn check(deployment: &Deployment<'_>, problems: &Problems) {
     for (path, entry) in deployment.list("activities") {
-        for key in ["schedule", "interval"] {
-            let Some(text) = entry[key].as_str() else { continue };
-            if let Err(message) = check_schedule(text) {
-                problems.add(format!("{path}.{key}"), message);
-            }
+        if let Some(Err(message)) = entry["schedule"].as_str().map(check_schedule) {
+            problems.add(format!("{path}.schedule"), message);
         }
-        let is_export = entry["type"] == "aws:core:cloudWatchExport";
-        if let Some(uri) = entry["pathURI"].as_str().filter(|_| is_export) {
-            check_target(format!("{path}.pathURI"), uri, problems);
+        if entry["type"] == "aws:core:cloudWatchExport" {
+            check_export(&path, entry, problems);
         }
+    }
+}
+
+/// An export holds an interval of a log group: neither is a pattern, and each interval has to have a name.
+fn check_export(path: &str, entry: &Value, problems: &Problems) {
+    let text = |key: &str| entry[key].as_str();
+    if let Some(Err(error)) = text("interval").map(str::parse::<LotUnit>) {
+        let fix = Some("each export holds one interval, and is called by its lot: Hours, for one".to_owned());
+        problems.add_fix(format!("{path}.interval"), error.to_string(), fix);
+    }
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_/#".contains(&byte);
+    let is_group = |name: &str| (1..=GROUP_BYTES_MAX).contains(&name.len()) && name.bytes().all(is_plain);
+    if let Some(group) = text("logGroupName").filter(|name| !is_group(name)) {
+        let message = format!("`{group}` is no log group: 1 to {GROUP_BYTES_MAX} letters, digits, `.`, `-`, `_`, `/` and `#`");
+        problems.add(format!("{path}.logGroupName"), message);
+    }
+    if let Some(uri) = text("pathURI") {
+        check_target(format!("{path}.pathURI"), uri, problems);
     }
 }
 

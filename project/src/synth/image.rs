@@ -65,7 +65,7 @@ pub(crate) fn of_path(names: &ProjectNames, path: &str, version: &str, architect
 }
 
 /// Whether a path is an image's URI: it has a tag or a digest, or begins with a host.
-fn is_uri(path: &str) -> bool {
+pub(crate) fn is_uri(path: &str) -> bool {
     let host = path.split_once('/').map(|split| split.0);
     path.contains([':', '@']) || host.is_some_and(|host| host.contains('.') && host.bytes().any(|byte| byte.is_ascii_alphanumeric()))
 }

@@ -66,6 +66,7 @@ pub(crate) use boundary::{arrival_bucket, arrival_prefix};
 pub(crate) use clashes::clashes;
 pub use cost::{CostLine, PRICES_AS_OF, PRICES_SOURCE, cost_at_rest};
 pub use deployment::deployment;
+pub(crate) use image::is_uri as is_image_uri;
 pub use image::{Image, image, images};
 pub use key::{check_key, key_note};
 pub(crate) use names::logical;

@@ -188,7 +188,7 @@ fn commands_that_batch_cannot_fill_in() {
         },
         expect![[r#"
             arcs[0].workload.imagePath: is missing: on AWS a command runs in an image [name a folder that is built to an image, or an image's URI]
-            activities[0].imagePath: is missing: a job needs an image
+            activities[0].imagePath: is missing: on AWS a command runs in an image [name a folder that is built to an image, or an image's URI]
         "#]],
     );
 }

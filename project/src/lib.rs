@@ -19,4 +19,4 @@ pub use file::{Owner, Placement, Problem, Produced, Project};
 pub use jsonnet::{EVALUATION_DEPTH_MAX, EVALUATION_SECONDS_MAX, Origin, PROJECT_BYTES_MAX, render};
 pub use load::load;
 pub use moment::{parse_length, parse_moment};
-pub use verify::{judge, nearest};
+pub use verify::{judge, judge_placement, nearest};

@@ -43,8 +43,17 @@ impl PlacementArgs {
             Some(account) => account.clone(),
             None => cloud::account(&cloud::load(Some(&region), args).await).await?,
         };
-        Ok(Names { stage: self.stage.clone().unwrap_or_default(), account, region })
+        let names = Names { stage: self.stage.clone().unwrap_or_default(), account, region };
+        judged(&names)?;
+        Ok(names)
     }
+}
+
+/// Refuses a placement whose names AWS would refuse.
+fn judged(names: &Names) -> Result<(), Trouble> {
+    let Some(problem) = project::judge_placement(names).into_iter().next() else { return Ok(()) };
+    let trouble = Trouble::usage(format!("--{}: {}", problem.path.trim_start_matches("placement."), problem.message));
+    Err(Trouble { next: problem.fix, ..trouble })
 }
 
 /// A placement whose stores are looked at, without a project file if need be.
@@ -188,6 +197,17 @@ fn only(found: Vec<cloud::FoundPlacement>, account: &str, region: Option<&str>) 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_placement_that_no_file_says_is_judged() {
+        let said = |stage: &str, account: &str, region: &str| {
+            judged(&Names { stage: stage.into(), account: account.into(), region: region.into() }).map_err(|trouble| trouble.message).err()
+        };
+        assert_eq!(said("1dev", "123456789012", "us-east-2"), None);
+        assert!(said("Dev_1", "123456789012", "us-east-2").unwrap().starts_with("--stage: becomes part of bucket names"));
+        assert_eq!(said("", "1234", "us-east-2").unwrap(), "--account: must be the twelve digits of an account");
+        assert_eq!(said("", "123456789012", "useast").unwrap(), "--region: `useast` is no region: use one such as us-east-2");
+    }
 
     #[test]
     fn the_only_placement_needs_no_stage() {

@@ -108,7 +108,7 @@ impl Names {
 
     /// The stack that every project of the stage builds on.
     pub fn bootstrap_stack(&self) -> String {
-        fit(&self.staged("clusterless-bootstrap"), STACK_BYTES_MAX)
+        fit(&stack_name(&self.staged("clusterless-bootstrap")), STACK_BYTES_MAX)
     }
 
     /// The name that the bootstrap stack exports something under, and projects import it by.
@@ -217,11 +217,8 @@ impl ProjectNames {
 
     /// A further stack: `boundaries-1`, `arcs-3`.
     pub fn stack_part(&self, part: &str) -> String {
-        // Names of stacks have no underscores and begin with a letter.
         let name = if part.is_empty() { self.prefix.clone() } else { format!("{}-{part}", self.prefix) };
-        let name = name.replace('_', "-");
-        let name = if name.starts_with(|first: char| first.is_ascii_alphabetic()) { name } else { format!("arclake-{name}") };
-        fit(&name, STACK_BYTES_MAX)
+        fit(&stack_name(&name), STACK_BYTES_MAX)
     }
 
     /// Where documents that functions and workers read lie in the artifact bucket. Roles may read this folder, so documents
@@ -357,6 +354,12 @@ impl ProjectNames {
     }
 }
 
+/// Names of stacks have no underscores and begin with a letter.
+fn stack_name(name: &str) -> String {
+    let name = name.replace('_', "-");
+    if name.starts_with(|first: char| first.is_ascii_alphabetic()) { name } else { format!("arclake-{name}") }
+}
+
 /// `-` for everything that only some services take in names.
 pub(crate) fn clean(text: &str) -> String {
     text.chars().map(|letter| if letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_') { letter } else { '-' }).collect()
@@ -440,6 +443,7 @@ mod tests {
         let bare = all(&names("", "1st"));
         assert!(bare.starts_with("clusterless-manifest-") && bare.contains("\narc-events-us-east-2\n"), "{bare}");
         assert!(bare.contains("\narclake-1st-20261101-00\n"), "a stack's name begins with a letter: {bare}");
+        assert!(all(&names("1dev", "Logs")).contains("\narclake-1dev-clusterless-bootstrap\n"));
     }
 
     #[test]

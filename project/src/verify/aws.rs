@@ -108,7 +108,8 @@ fn unserved(deployment: &Deployment<'_>) -> Vec<Problem> {
     deployment.list("activities").map(|(path, _)| Problem { path, message: message.clone(), fix: None }).collect()
 }
 
-fn check_placement(names: &Names, problems: &Problems) {
+/// Reports a placement whose names AWS would refuse.
+pub fn check_placement(names: &Names, problems: &Problems) {
     let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let is_joined = !names.stage.starts_with('-') && !names.stage.ends_with('-') && !names.stage.contains("--");
     if !names.stage.bytes().all(is_plain) || !is_joined {
@@ -123,6 +124,9 @@ fn check_placement(names: &Names, problems: &Problems) {
     if let Some(bucket) = names.store_buckets().into_iter().find(|bucket| bucket.len() > BUCKET_BYTES_MAX) {
         let more = bucket.len() - BUCKET_BYTES_MAX;
         problems.add("placement.stage", format!("makes `{bucket}`, which is {more} bytes longer than a bucket's name can be"));
+    }
+    if names.account.len() != 12 || !names.account.bytes().all(|byte| byte.is_ascii_digit()) {
+        problems.add("placement.account", "must be the twelve digits of an account");
     }
     let parts: Vec<&str> = names.region.split('-').collect();
     let is_word = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase());

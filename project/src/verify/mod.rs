@@ -26,7 +26,7 @@ use manifests::{ArcSpec, DatasetId, MAIN_ROLE};
 use serde_json::{Map, Value};
 
 use crate::file::{Placement, Problem, Project};
-use crate::synth;
+use crate::synth::{self, Names};
 use arc::DraftArc;
 use aws::Deployment;
 pub use fields::nearest;
@@ -51,6 +51,13 @@ pub fn judge(document: Value, folder: &Path) -> Result<Project, Vec<Problem>> {
         Some(project) => apart(Project { document, ..project }),
         None => Err(problems.into_vec()),
     }
+}
+
+/// Judges a placement that no file says: stage, account, region.
+pub fn judge_placement(names: &Names) -> Vec<Problem> {
+    let problems = Problems::default();
+    aws::check_placement(names, &problems);
+    problems.into_vec()
 }
 
 /// A project of which no two things would be one on AWS.

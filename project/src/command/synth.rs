@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use project::synth::{self, BootstrapOptions, Names, Network, ProjectNames, ProjectOptions, Stack};
-use project::{Problem, Project, ProjectError};
+use project::{Problem, Project, ProjectError, forms};
 
 use super::{Context, Exit, ProjectArgs, Trouble};
 use crate::output::escape;
@@ -79,8 +79,13 @@ pub struct NetworkArgs {
 }
 
 impl NetworkArgs {
-    /// Refuses addresses that no network can have.
+    /// Refuses addresses that no network can have, and ids that nothing has.
     pub fn check(&self) -> Result<(), Trouble> {
+        for (option, prefix, ids) in [("--subnet", "subnet-", &self.subnet), ("--security-group", "sg-", &self.security_group)] {
+            for id in ids {
+                forms::network_id(id, prefix).map_err(|message| Trouble::usage(format!("{option}: {message}")))?;
+            }
+        }
         match self.cidr.as_deref().map(|cidr| synth::subnet_blocks(cidr, 1)) {
             Some(Err(message)) => Err(Trouble::usage(format!("--cidr: {message}"))),
             _ => Ok(()),
@@ -141,11 +146,15 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
 
 /// Tags as the command line gives them.
 pub fn tags(given: &[String]) -> Result<BTreeMap<String, String>, Trouble> {
-    let tag = |text: &String| match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() && !key.starts_with("aws:") => Ok((key.to_owned(), value.to_owned())),
-        _ => Err(Trouble::usage(format!("--tag {text}: use KEY=VALUE; keys do not begin with aws:"))),
-    };
-    given.iter().map(tag).collect()
+    let wrong = |message: String| Trouble::usage(format!("--tag: {message}"));
+    let mut tags = Vec::new();
+    for text in given {
+        let (key, value) = text.split_once('=').ok_or_else(|| wrong(format!("`{text}` is no tag: use KEY=VALUE")))?;
+        forms::tag(key, value).map_err(wrong)?;
+        tags.push((key.to_owned(), value.to_owned()));
+    }
+    forms::tag_keys(tags.iter().map(|tag| tag.0.as_str())).map_err(wrong)?;
+    Ok(tags.into_iter().collect())
 }
 
 fn bootstrap(args: &Args, names: &Names, tags: BTreeMap<String, String>) -> Stack {
@@ -239,5 +248,29 @@ pub fn summarise(stacks: &[Stack], notes: &[Problem]) {
         if let Some(fix) = &note.fix {
             eprintln!("  try: {}", escape(fix));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_and_ids_are_judged() {
+        let said =
+            |given: &[&str]| tags(&given.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>()).map_err(|trouble| trouble.message);
+        assert_eq!(said(&["team=web=1", "cost centre="]).unwrap().len(), 2);
+        assert_eq!(said(&["team"]).unwrap_err(), "--tag: `team` is no tag: use KEY=VALUE");
+        assert!(said(&["a*b=c"]).unwrap_err().starts_with("--tag: `a*b` is no key of a tag"));
+        assert!(said(&["Team=a", "team=b"]).unwrap_err().contains("differ in case alone"));
+        let network = |subnet: &str, group: &str| NetworkArgs {
+            private: false,
+            subnet: vec![subnet.to_owned()],
+            security_group: vec![group.to_owned()],
+            cidr: None,
+        };
+        assert!(network("subnet-0123456789abcdef0", "sg-01234567").check().is_ok());
+        assert!(network("hello", "sg-01234567").check().unwrap_err().message.starts_with("--subnet: `hello` is no id"));
+        assert!(network("subnet-01234567", "nope").check().unwrap_err().message.starts_with("--security-group: `nope` is no id"));
     }
 }

@@ -57,6 +57,10 @@ fn check_tables(deployment: &Deployment<'_>, problems: &Problems) {
         let draft = deployment.drafts.iter().find(|draft| draft.name == arc.id.arc);
         let main = arc.sinks.iter().find(|sink| sink.role == MAIN_ROLE);
         let Some((draft, sink)) = draft.zip(main) else { continue };
+        if let Some(sign) = sink.dataset.path_uri.chars().find(|letter| "$*?".contains(*letter)) {
+            let message = format!("has `{sign}`, which Athena does not take as it is: the sink has a table");
+            problems.add_fix(format!("{}.sinks.main.pathURI", draft.path), message, Some("use a folder without it".to_owned()));
+        }
         let table = deployment.names.table(&sink.dataset.id());
         match known.get(&table) {
             Some(first) => {

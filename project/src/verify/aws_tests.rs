@@ -282,6 +282,22 @@ fn tables_that_would_be_one() {
 }
 
 #[test]
+fn folders_that_tables_cannot_have() {
+    let said = |kind: &str, uri: &str| {
+        said(|file| {
+            let workload = if kind == "convert" { json!({"format": "s3-access"}) } else { json!({}) };
+            file["arcs"] = json!([{"type": kind, "name": "one", "sources": {"main": {"name": "logs", "version": "1"}}, "workload": workload,
+                "sinks": {"main": {"name": "out", "version": "1", "pathURI": uri}}}]);
+        })
+    };
+    assert_eq!(said("copy", "s3://lake-data/a ${x}/"), "");
+    expect![[r#"
+        arcs[0].sinks.main.pathURI: has `$`, which Athena does not take as it is: the sink has a table [use a folder without it]
+        arcs[0].sinks.main.pathURI: has `*`, which Athena does not take as it is: the sink has a table [use a folder without it]
+    "#]].assert_eq(&(said("convert", "s3://lake-data/a ${x}/") + &said("convert", "s3://lake-data/a*?/")));
+}
+
+#[test]
 fn what_athena_cannot_run() {
     let dataset = |name: &str| json!({"name": name, "version": "1", "pathURI": format!("s3://lake-data/{name}/")});
     let reading = |name: &str| json!({"main": {"name": name, "version": "1"}});

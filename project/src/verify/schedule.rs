@@ -3,6 +3,7 @@
 //!
 //! Source: Amazon EventBridge user guide, "Setting a schedule pattern for scheduled rules".
 
+use chrono::NaiveDate;
 use manifests::LotUnit;
 use serde_json::Value;
 
@@ -14,7 +15,7 @@ use super::placement::bucket_uri;
 const MONTHS: [&str; 12] = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
 const WEEKDAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 /// The fields of `cron`: name, least, most, the words for numbers from the least on.
-const FIELDS: [(&str, u32, u32, &[&str]); 6] = [
+const FIELDS: [Field; 6] = [
     ("minutes", 0, 59, &[]),
     ("hours", 0, 23, &[]),
     ("day of month", 1, 31, &[]),
@@ -24,8 +25,16 @@ const FIELDS: [(&str, u32, u32, &[&str]); 6] = [
 ];
 /// The longest name of a log group, in bytes.
 const GROUP_BYTES_MAX: usize = 512;
+/// A field of `cron`.
+type Field = (&'static str, u32, u32, &'static [&'static str]);
 const DAY_OF_MONTH: usize = 2;
+const MONTH: usize = 3;
 const DAY_OF_WEEK: usize = 4;
+const YEAR: usize = 5;
+/// Years before this one were over when this program was first released.
+const YEAR_LEAST: u32 = 2026;
+/// The longest that a rate may wait; nobody means a longer one.
+const RATE_DAYS_MAX: u64 = 3_660;
 
 /// Reports schedules that EventBridge would refuse, and exports that lead nowhere.
 pub fn check(deployment: &Deployment<'_>, problems: &Problems) {
@@ -81,10 +90,14 @@ pub fn check_schedule(text: &str) -> Result<(), String> {
 fn check_rate(text: &str) -> Result<(), String> {
     let wrong = || Err(format!("rate({text}): use a number from 1 and minutes, hours or days"));
     let Some((number, unit)) = text.split_once(' ') else { return wrong() };
-    let Ok(number) = number.parse::<u32>() else { return wrong() };
+    let Some(number) = whole(number) else { return wrong() };
     let singular = unit.strip_suffix('s').unwrap_or(unit);
     if number == 0 || !["minute", "hour", "day"].contains(&singular) {
         return wrong();
+    }
+    let in_a_day = [("minute", 24 * 60), ("hour", 24), ("day", 1)].into_iter().find(|known| known.0 == singular).map_or(1, |known| known.1);
+    if u64::from(number) > RATE_DAYS_MAX * in_a_day {
+        return Err(format!("rate({text}): is longer than ten years"));
     }
     match (number == 1, unit == singular) {
         (true, false) => Err(format!("rate({text}): with 1 it is `{singular}`")),
@@ -106,13 +119,56 @@ fn check_cron(text: &str) -> Result<(), String> {
     }
     match (fields[DAY_OF_MONTH], fields[DAY_OF_WEEK]) {
         ("?", "?") => Err(format!("cron({text}): only one of day of month and day of week can be `?`")),
-        ("?", _) | (_, "?") => Ok(()),
+        ("?", _) | (_, "?") => check_coming(&fields, text),
         _ => Err(format!("cron({text}): one of day of month and day of week must be `?`")),
     }
 }
 
+/// Refuses days that there are not, and years that are over.
+fn check_coming(fields: &[&str], text: &str) -> Result<(), String> {
+    let years: Vec<u32> = numbers(fields[YEAR], FIELDS[YEAR]).into_iter().filter(|year| *year >= YEAR_LEAST).collect();
+    if years.is_empty() {
+        return Err(format!("cron({text}): `{}` is over", fields[YEAR]));
+    }
+    let has_leap = years.iter().any(|year| NaiveDate::from_ymd_opt(i32::try_from(*year).unwrap_or_default(), 2, 29).is_some());
+    let days_of = |month: u32| match month {
+        2 if has_leap => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    };
+    let first = numbers(fields[DAY_OF_MONTH], FIELDS[DAY_OF_MONTH]).into_iter().min().unwrap_or(1);
+    match numbers(fields[MONTH], FIELDS[MONTH]).into_iter().any(|month| first <= days_of(month)) {
+        true => Ok(()),
+        false => Err(format!("cron({text}): never comes: there is no such day")),
+    }
+}
+
+/// The numbers that a field stands for; all where it goes by the calendar.
+fn numbers(field: &str, spec: Field) -> Vec<u32> {
+    let (_, least, most, _) = spec;
+    let number = |text: &str| value(text.strip_suffix('W').unwrap_or(text), spec);
+    let part = |part: &str| {
+        let (span, step) = part.split_once('/').map_or((part, None), |(span, step)| (span, whole(step)));
+        let (from, to) = match (span.split_once('-'), number(span)) {
+            (Some((from, to)), _) => (number(from).unwrap_or(least), number(to).unwrap_or(most)),
+            (None, Some(one)) => (one, if step.is_some() { most } else { one }),
+            (None, None) => (least, most),
+        };
+        // A span that ends before it begins goes over the end.
+        let to = if from <= to { to } else { most };
+        (from..=to).step_by(usize::try_from(step.unwrap_or(1)).unwrap_or(1).max(1))
+    };
+    field.split(',').flat_map(part).collect()
+}
+
+/// A number of digits alone.
+fn whole(text: &str) -> Option<u32> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
 /// One of the alternatives of a field: `*`, `5`, `1-5`, `0/15`, `MON-FRI`, `L`, `15W`, `FRI#2`.
-fn is_part(part: &str, at: usize, spec: (&str, u32, u32, &[&str])) -> bool {
+fn is_part(part: &str, at: usize, spec: Field) -> bool {
     let number = |text: &str| value(text, spec).is_some();
     let span = |text: &str| match text.split_once('-') {
         Some((from, to)) => number(from) && number(to),
@@ -130,16 +186,15 @@ fn is_part(part: &str, at: usize, spec: (&str, u32, u32, &[&str])) -> bool {
         _ => {}
     }
     match part.split_once('/') {
-        Some((from, step)) => span(from) && step.parse::<u32>().is_ok_and(|step| step > 0),
+        Some((from, step)) => span(from) && whole(step).is_some_and(|step| (1..=spec.2).contains(&step)),
         None => span(part),
     }
 }
 
-fn value(text: &str, spec: (&str, u32, u32, &[&str])) -> Option<u32> {
+fn value(text: &str, spec: Field) -> Option<u32> {
     let (_, least, most, words) = spec;
     let word = || (least..).zip(words).find(|(_, word)| word.eq_ignore_ascii_case(text)).map(|(number, _)| number);
-    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
-    is_number.then(|| text.parse().ok()).flatten().or_else(word).filter(|number| (least..=most).contains(number))
+    whole(text).or_else(word).filter(|number| (least..=most).contains(number))
 }
 
 #[cfg(test)]
@@ -161,6 +216,12 @@ mod tests {
             "cron(0 0 15W JAN,JUL ? *)",
             "cron(0 9 ? * FRI#2 *)",
             "cron(0 9 ? * 6L *)",
+            "cron(0 6 29 FEB ? 2026-2028)",
+            "cron(0 6 31 * ? *)",
+            "cron(0 6 LW FEB ? *)",
+            "cron(0 6 30/5,1 2 ? *)",
+            "cron(0 20-8 ? * FRI-MON *)",
+            "cron(0 6 1 1 ? 1999,2030)",
         ] {
             assert_eq!(check_schedule(text), Ok(()), "{text}");
         }
@@ -183,6 +244,15 @@ mod tests {
             "cron(0 6 * * ? 1969)",
             "cron(0/0 6 * * ? *)",
             "cron(a 6 * * ? *)",
+            "cron(0/90 6 * * ? *)",
+            "cron(0/+5 6 * * ? *)",
+            "cron(0 6 31 FEB ? *)",
+            "cron(0 6 31W 4,6 ? *)",
+            "cron(0 6 29 FEB ? 2027)",
+            "cron(0 6 1 1 ? 1999)",
+            "rate(+5 minutes)",
+            "rate(4000000000 days)",
+            "rate(6000000 minutes)",
         ];
         let said: Vec<String> = texts.iter().filter_map(|text| check_schedule(text).err()).collect();
         assert_eq!(said.len(), texts.len());
@@ -200,7 +270,16 @@ mod tests {
             cron(60 6 * * ? *): `60` is no minutes
             cron(0 6 * * ? 1969): `1969` is no year
             cron(0/0 6 * * ? *): `0/0` is no minutes
-            cron(a 6 * * ? *): `a` is no minutes"#]]
+            cron(a 6 * * ? *): `a` is no minutes
+            cron(0/90 6 * * ? *): `0/90` is no minutes
+            cron(0/+5 6 * * ? *): `0/+5` is no minutes
+            cron(0 6 31 FEB ? *): never comes: there is no such day
+            cron(0 6 31W 4,6 ? *): never comes: there is no such day
+            cron(0 6 29 FEB ? 2027): never comes: there is no such day
+            cron(0 6 1 1 ? 1999): `1999` is over
+            rate(+5 minutes): use a number from 1 and minutes, hours or days
+            rate(4000000000 days): is longer than ten years
+            rate(6000000 minutes): is longer than ten years"#]]
         .assert_eq(&said.join("\n"));
     }
 }

@@ -299,6 +299,7 @@ mod tests {
             arcs[0].workload.batchRuntimeProps.timeoutMin: is 0: a job has at least one minute [leave it out for 60]
             arcs[0].workload.environment.CLS_ARC_PROPS_JSON: is what a job is told its sources and sinks in: use another name
             arcs[0].workload.timeoutMin: is 0: a job has at least one minute [leave it out for 60]
-        "#]].assert_eq(&(said(theirs, "aws:core:batchExecArc") + &said(ours, "exec")));
+        "#]]
+        .assert_eq(&(said(theirs, "aws:core:batchExecArc") + &said(ours, "exec")));
     }
 }

@@ -294,7 +294,8 @@ fn folders_that_tables_cannot_have() {
     expect![[r#"
         arcs[0].sinks.main.pathURI: has `$`, which Athena does not take as it is: the sink has a table [use a folder without it]
         arcs[0].sinks.main.pathURI: has `*`, which Athena does not take as it is: the sink has a table [use a folder without it]
-    "#]].assert_eq(&(said("convert", "s3://lake-data/a ${x}/") + &said("convert", "s3://lake-data/a*?/")));
+    "#]]
+    .assert_eq(&(said("convert", "s3://lake-data/a ${x}/") + &said("convert", "s3://lake-data/a*?/")));
 }
 
 #[test]

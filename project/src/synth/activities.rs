@@ -17,6 +17,10 @@ use super::part::{Group, Parts, arn_of, object, reference};
 use super::runtime::{self, Runtime};
 use crate::file::{Problem, Project};
 
+/// What exports of log groups are called here and in Clusterless.
+const EXPORTS: [&str; 2] = ["cloudWatchExport", "aws:core:cloudWatchExport"];
+/// What jobs are called.
+const JOBS: [&str; 2] = ["exec", "aws:core:batchExecActivity"];
 /// Logical id of the role that EventBridge submits jobs with.
 const SCHEDULE_ROLE: &str = "ScheduleRole";
 /// Exports that sweeps begin in a day.
@@ -38,8 +42,18 @@ pub(crate) struct ActivityJob<'a> {
     pub runtime: Runtime,
 }
 
-fn of_type<'a>(project: &'a Project, kind: &'a str) -> impl Iterator<Item = (&'a str, &'a Value)> {
-    let entries = project.activities.iter().filter(move |entry| entry["type"] == kind);
+/// Whether an entry of `activities` is an export of a log group.
+pub(crate) fn is_export(entry: &Value) -> bool {
+    entry["type"].as_str().is_some_and(|kind| EXPORTS.contains(&kind))
+}
+
+/// Whether an entry of `activities` is a job.
+pub(crate) fn is_job(entry: &Value) -> bool {
+    entry["type"].as_str().is_some_and(|kind| JOBS.contains(&kind))
+}
+
+fn named(project: &Project, is_one: fn(&Value) -> bool) -> impl Iterator<Item = (&str, &Value)> {
+    let entries = project.activities.iter().filter(move |entry| is_one(entry));
     entries.filter_map(|entry| Some((entry["name"].as_str()?, entry)))
 }
 
@@ -50,7 +64,7 @@ pub(crate) fn schedule(text: &str) -> String {
 
 /// The jobs of the file's activities.
 pub(crate) fn jobs(project: &Project) -> impl Iterator<Item = ActivityJob<'_>> {
-    of_type(project, "aws:core:batchExecActivity").map(|(name, entry)| {
+    named(project, is_job).map(|(name, entry)| {
         let workload = entry.get("workload").filter(|workload| workload.get("imagePath").is_some()).unwrap_or(entry);
         ActivityJob {
             name,
@@ -123,7 +137,7 @@ fn add_job(parts: &mut Parts, names: &ProjectNames, project: &Project, activity:
 
 /// The exports of log groups: names and entries.
 pub(crate) fn exports(project: &Project) -> impl Iterator<Item = (&str, &Value)> {
-    of_type(project, "aws:core:cloudWatchExport")
+    named(project, is_export)
 }
 
 /// Adds the rules that make the dispatch function export log groups.

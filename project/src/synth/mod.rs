@@ -60,6 +60,7 @@ use serde_json::{Value, json};
 use crate::columns::Known;
 use crate::file::{Problem, Project};
 use crate::verify::nearest;
+pub(crate) use activities::{is_export, is_job};
 pub(crate) use arrival::{Arrival, declared_bucket};
 pub use bootstrap::{BootstrapOptions, CREATE_KEY, KEY, bootstrap};
 pub(crate) use boundary::{arrival_bucket, arrival_prefix};

@@ -189,6 +189,23 @@ fn activities_alone_are_followed_by_the_dispatch_function() {
 }
 
 #[test]
+fn activities_are_the_same_under_both_names() {
+    let with = |export: &str, exec: &str| {
+        changed(|document| {
+            document["activities"] = json!([
+                {"type": export, "name": "appLogs", "interval": "Hours", "logGroupName": "/app", "pathURI": "s3://test-lake-data/app/"},
+                {"type": exec, "name": "tidy", "schedule": "rate(1 day)", "workload": {"imagePath": "tidy", "command": ["tidy"]}},
+            ]);
+        })
+    };
+    let (ours, theirs) = (with("cloudWatchExport", "exec"), with("aws:core:cloudWatchExport", "aws:core:batchExecActivity"));
+    assert_eq!(synthesised(&ours), synthesised(&theirs));
+    assert_eq!(deployment(&ours, &options(&ours)), deployment(&theirs, &options(&theirs)));
+    let resources = &synthesised(&ours)[0].template["Resources"];
+    assert!(resources["ExportAppLogs"].is_object() && resources["ActivityTidyRule"].is_object());
+}
+
+#[test]
 fn the_smallest_template_in_full() {
     let project = changed(|document| {
         document["resources"] = json!([]);

@@ -37,7 +37,7 @@ pub fn check(deployment: &Deployment<'_>, problems: &Problems) {
             check_image(&path, &arc.workload, deployment, &mut folders, problems);
         }
     }
-    for (path, entry) in deployment.list("activities").filter(|(_, entry)| entry["type"] == "aws:core:batchExecActivity") {
+    for (path, entry) in deployment.list("activities").filter(|(_, entry)| synth::is_job(entry)) {
         check_entry(&path, entry, problems);
         let (path, workload) = activity_workload(path, entry, problems);
         check_activity(&path, workload, problems);

@@ -241,6 +241,40 @@ fn names_too_alike() {
 }
 
 #[test]
+fn activities_have_names_of_ours_too() {
+    check(
+        |file| {
+            file["activities"] = json!([
+                {"type": "exec", "name": "tidy", "schedule": "rate(1 day)", "workload": {"imagePath": "tidy", "command": ["tidy", "--all"]}},
+                {"type": "cloudWatchExport", "name": "appLogs", "interval": "Hours", "logGroupName": "/app", "pathURI": "s3://lake-data/app/"},
+            ]);
+        },
+        expect![""],
+    );
+    check(
+        |file| {
+            file["activities"] = json!([
+                {"type": "exce", "name": "one", "schedule": "Hours", "imagePath": "tidy"},
+                {"type": "cloudwatchExports", "name": "two", "interval": "Hours", "logGroupName": "/g", "pathURI": "s3://lake-data/app/"},
+                {"type": "exec", "name": "three", "schedule": "often", "workload": {"image": "tidy", "command": "tidy"}},
+                {"type": "cloudWatchExport", "name": "four", "interval": "Hours", "logGroup": "/g", "pathURI": "app/"},
+            ]);
+        },
+        expect![[r#"
+            activities[0].type: `exce` is no type of activity [did you mean `exec`?]
+            activities[1].type: `cloudwatchExports` is no type of activity [did you mean `cloudWatchExport`?]
+            activities[2].workload.command: must be a list of texts, not text
+            activities[2].workload.image: is not a known field [did you mean `imagePath`?]
+            activities[3].logGroupName: is missing [rename `logGroup`]
+            activities[3].logGroup: is not a known field [did you mean `logGroupName`?]
+            activities[2].imagePath: is missing: a job needs an image
+            activities[2].schedule: `often` is no schedule: use a lot unit such as Twelfths, rate(5 minutes) or cron(0 6 * * ? *)
+            activities[3].pathURI: `app/` is no S3 URI: use `s3://bucket/folder/`
+        "#]],
+    );
+}
+
+#[test]
 fn schedules_and_sinks() {
     check(
         |file| {

@@ -1,5 +1,5 @@
-//! What Clusterless project files hold beyond ours: resources, activities, and the workloads of its arcs. They are
-//! checked field by field and kept; on a local placement they are noted as not run here.
+//! What Clusterless project files hold: resources, activities, which have names of ours too, and the workloads of its arcs.
+//! They are checked field by field and kept; on a local placement they are noted as not run here.
 
 use serde_json::{Map, Value, json};
 
@@ -16,14 +16,19 @@ const RESOURCES: [Shape; 5] = [
     ("aws:core:eventBus", &["eventBusName"], &[]),
 ];
 
-const ACTIVITIES: [Shape; 2] = [
-    ("aws:core:cloudWatchExport", &["interval", "logGroupName", "pathURI"], &["logStreamPrefix", "enabled"]),
-    (
-        "aws:core:batchExecActivity",
-        &["schedule"],
-        &["enabled", "imagePath", "environment", "command", "workload", "computeEnvironmentRef", "runtimeProps"],
-    ),
+const ACTIVITIES: [Shape; 4] = [
+    ("cloudWatchExport", EXPORT.0, EXPORT.1),
+    ("exec", EXEC.0, EXEC.1),
+    ("aws:core:cloudWatchExport", EXPORT.0, EXPORT.1),
+    ("aws:core:batchExecActivity", EXEC.0, EXEC.1),
 ];
+
+/// The fields that something must have, and those that it may have.
+type Fields = (&'static [&'static str], &'static [&'static str]);
+
+const EXPORT: Fields = (&["interval", "logGroupName", "pathURI"], &["logStreamPrefix", "enabled"]);
+const EXEC: Fields =
+    (&["schedule"], &["enabled", "imagePath", "environment", "command", "workload", "computeEnvironmentRef", "runtimeProps"]);
 
 const FLAGS: [&str; 4] = ["versioned", "enableEventBridge", "removeOnDestroy", "enabled"];
 const OBJECTS: [&str; 2] = ["tags", "environment"];

@@ -11,6 +11,7 @@ use super::aws::Deployment;
 use super::fields::Problems;
 use super::graph::check_store_bucket;
 use super::placement::bucket_uri;
+use crate::synth;
 
 const MONTHS: [&str; 12] = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
 const WEEKDAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
@@ -42,7 +43,7 @@ pub fn check(deployment: &Deployment<'_>, problems: &Problems) {
         if let Some(Err(message)) = entry["schedule"].as_str().map(check_schedule) {
             problems.add(format!("{path}.schedule"), message);
         }
-        if entry["type"] == "aws:core:cloudWatchExport" {
+        if synth::is_export(entry) {
             check_export(&path, entry, problems);
         }
     }

@@ -60,6 +60,8 @@ pub struct Dispatcher {
     hinted: Vec<(DatasetId, Lot)>,
     /// Which arc of those that a pass is over makes a dataset.
     producers: HashMap<DatasetId, ArcId>,
+    /// Called when an arc has been looked at.
+    step: Arc<dyn Fn() + Send + Sync>,
 }
 
 type CommitKey = (DatasetId, Lot, u32);
@@ -82,7 +84,13 @@ impl Dispatcher {
     /// A dispatcher over stores and a bus; subscribes to it.
     pub async fn new(stores: Stores, bus: Arc<dyn Bus>) -> Result<Dispatcher, BoundaryError> {
         bus.subscribe(SUBSCRIBER).await?;
-        Ok(Dispatcher { stores, bus, made: HashMap::new(), hinted: Vec::new(), producers: HashMap::new() })
+        Ok(Dispatcher { stores, bus, made: HashMap::new(), hinted: Vec::new(), producers: HashMap::new(), step: Arc::new(|| ()) })
+    }
+
+    /// The same, which calls `step` whenever a pass has looked at one more arc: one over many, and years of lots, takes long.
+    #[must_use]
+    pub fn stepping(self, step: Arc<dyn Fn() + Send + Sync>) -> Dispatcher {
+        Dispatcher { step, ..self }
     }
 
     /// One pass over the arcs: publishes what is all empty, returns what needs a worker.
@@ -93,6 +101,7 @@ impl Dispatcher {
         let mut dispatched = Dispatched::default();
         for (place, arc) in arcs.iter().enumerate() {
             self.dispatch(place, arc, None, now, worker, &mut dispatched).await?;
+            (self.step)();
         }
         for delivery in &deliveries {
             self.bus.acknowledge(SUBSCRIBER, delivery).await?;
@@ -372,6 +381,8 @@ fn empty_output(role: &str) -> SinkOutput {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::*;
     use manifests::{ArcSink, ArcSource, Dataset, LotUnit, Manifest, ManifestObject, MemoryBus};
 
@@ -449,6 +460,19 @@ mod tests {
             let found = dispatcher.pass(&[arc()], now, &worker()).await.unwrap();
             assert_eq!(found.runs.len(), runs, "{owner}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_pass_tells_of_each_arc_that_it_got_through() {
+        let (stores, steps) = (Stores::memory().unwrap(), Arc::new(AtomicU32::new(0)));
+        let counted = steps.clone();
+        let dispatcher = Dispatcher::new(stores, Arc::new(MemoryBus::default())).await.unwrap();
+        let count = move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+        };
+        let mut dispatcher = dispatcher.stepping(Arc::new(count));
+        dispatcher.pass(&[arc(), arc(), arc()], at(0), &worker()).await.unwrap();
+        assert_eq!(steps.load(Ordering::Relaxed), 3);
     }
 
     #[tokio::test]

@@ -24,6 +24,8 @@ from end_to_end import World, check, lines, say
 
 LINES = 700
 WAIT_SECONDS_MAX = 150
+# A process looks at something every half minute, whatever else it waits for.
+STILL_SECONDS_MAX = 60
 
 
 class Up:
@@ -151,6 +153,8 @@ def serve(world, url, s3_url):
         check(sum(up.count('arclake_objects_total{boundary="ingress"}') for up in both) == 7, "each object was committed once")
         failures = sum(up.count(f'arclake_failures_total{{what="{what}"}}') for up in both for what in ("tick", "queue", "look", "run"))
         check(failures == 0, "nothing failed")
+        ages = [time.time() - up.count("arclake_last_look_timestamp_seconds") for up in both]
+        check(all(age < STILL_SECONDS_MAX for age in ages), f"each looked at something just now: {[round(age) for age in ages]} s ago")
         for up in both:
             up.tell_to_end()
         for up in both:

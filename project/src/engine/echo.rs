@@ -63,6 +63,7 @@ impl Bus for Echo {
         self.hear(event);
         let published = self.bus.publish(event, generation).await;
         self.telemetry.answered(&Part::Bus, published.is_ok());
+        self.telemetry.stepped();
         published
     }
 

@@ -1,5 +1,5 @@
-//! Whether the process can do its work: answers of what it depends on flow in; whether all of them answered lately, and else
-//! which did not, flows out. Times are parameters.
+//! Whether the process can do its work, and whether it does: answers of what it depends on and signs that work goes on flow
+//! in; whether all of them answered lately, and else which did not, flows out. Times are parameters.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,6 +8,10 @@ use chrono::{DateTime, Utc};
 
 /// How long an answer counts, in seconds: a few of the probes that are made all the time.
 const READY_SECONDS: i64 = 90;
+
+/// How long the work may give no sign before the process counts as stuck, in seconds. A look at one boundary or arc is one: the
+/// longest of them, with years of lots and a full queue, takes some minutes.
+const STUCK_SECONDS: i64 = 1_800;
 
 /// Something that the work depends on.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,6 +40,10 @@ pub(super) struct Health {
     /// When a part answered well last, and whether its last answer was such.
     parts: BTreeMap<Part, (Option<DateTime<Utc>>, bool)>,
     is_stopping: bool,
+    /// The last sign that work goes on; none before it has begun.
+    last_step: Option<DateTime<Utc>>,
+    /// Whether the last look for what is due failed.
+    pub(super) is_failing: bool,
 }
 
 impl Health {
@@ -49,6 +57,17 @@ impl Health {
 
     pub(super) fn stop(&mut self) {
         self.is_stopping = true;
+    }
+
+    pub(super) fn stepped(&mut self, now: DateTime<Utc>) {
+        self.last_step = Some(now);
+    }
+
+    /// For how many seconds the process has been stuck, where it is: nothing but a new one helps then. One that lets its last
+    /// runs finish looks at nothing any more.
+    pub(super) fn stuck_seconds(&self, now: DateTime<Utc>) -> Option<i64> {
+        let silent = self.last_step.map(|last| (now - last).num_seconds());
+        silent.filter(|silent| *silent > STUCK_SECONDS && !self.is_stopping)
     }
 
     /// Why the process is not ready; empty when it is.
@@ -100,5 +119,17 @@ mod tests {
         health.answered(&queue, true, late);
         health.stop();
         assert_eq!(health.reasons(late), ["the process is stopping"]);
+    }
+
+    #[test]
+    fn stuck_when_the_work_gives_no_sign() {
+        let mut health = Health::default();
+        assert_eq!(health.stuck_seconds(at(9_999)), None, "it has not begun");
+        health.stepped(at(0));
+        assert_eq!([STUCK_SECONDS, STUCK_SECONDS + 1].map(|second| health.stuck_seconds(at(second))), [None, Some(STUCK_SECONDS + 1)]);
+        health.stepped(at(STUCK_SECONDS));
+        assert_eq!(health.stuck_seconds(at(STUCK_SECONDS + 1)), None);
+        health.stop();
+        assert_eq!(health.stuck_seconds(at(9_999)), None, "its last runs may take as long as they like");
     }
 }

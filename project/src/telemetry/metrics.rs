@@ -191,7 +191,11 @@ impl Metrics {
         all.register("runs_at_work", "Runs at work", self.running.clone());
         all.register("runs_waiting", "Runs that are due and wait for a place", self.queued.clone());
         all.register("failures", "Looks, receipts and runs that failed", self.failures.clone());
-        all.register("last_look_timestamp_seconds", "When what is due was last looked for without an error", self.last_look.clone());
+        all.register(
+            "last_look_timestamp_seconds",
+            "When a boundary or an arc was last looked at; stands still while looking fails",
+            self.last_look.clone(),
+        );
     }
 
     pub(super) fn ticked(&self, spec: &BoundarySpec, ticked: &Ticked, now: DateTime<Utc>) {

@@ -61,9 +61,20 @@ impl Telemetry {
         self.metrics.depth(boundary, messages);
     }
 
-    /// What is due has been looked for.
-    pub fn looked(&self, now: DateTime<Utc>) {
-        self.metrics.looked(now);
+    /// What is due has been looked for everywhere, or that failed: then nothing counts as looked at until it does not.
+    pub fn looked(&self, is_good: bool) {
+        self.health().is_failing = !is_good;
+        self.stepped();
+    }
+
+    /// The work goes on: a boundary or an arc has been looked at, or a lot was published.
+    pub fn stepped(&self) {
+        let now = Utc::now();
+        let mut health = self.health();
+        health.stepped(now);
+        if !health.is_failing {
+            self.metrics.looked(now);
+        }
     }
 
     /// A run has ended, or was given up.

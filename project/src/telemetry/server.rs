@@ -18,21 +18,29 @@ use super::Telemetry;
 /// What Prometheus is told that the text is.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Answers at `address` until the process ends; where it really is, which a port 0 leaves open.
+/// Answers at `address` until the process ends, whose work begins now; where it really is, which a port 0 leaves open.
 pub async fn serve(address: SocketAddr, telemetry: Arc<Telemetry>) -> std::io::Result<SocketAddr> {
     let listener = TcpListener::bind(address).await?;
     let address = listener.local_addr()?;
     let routes = Router::new()
-        .route("/healthz", get(|| async { "alive\n" }))
+        .route("/healthz", get(liveness))
         .route("/readyz", get(readiness))
         .route("/metrics", get(metrics))
-        .with_state(telemetry);
+        .with_state(telemetry.clone());
+    telemetry.stepped();
     tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, routes).await {
             tracing::error!("the endpoints of health and metrics are gone: {error}");
         }
     });
     Ok(address)
+}
+
+async fn liveness(State(telemetry): State<Arc<Telemetry>>) -> impl IntoResponse {
+    match telemetry.health().stuck_seconds(Utc::now()) {
+        None => (StatusCode::OK, "alive\n".to_owned()),
+        Some(seconds) => (StatusCode::SERVICE_UNAVAILABLE, format!("stuck: nothing was looked at for {seconds} s\n")),
+    }
 }
 
 async fn readiness(State(telemetry): State<Arc<Telemetry>>) -> impl IntoResponse {
@@ -52,6 +60,7 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use arcs::runner::RunReport;
+    use chrono::DateTime;
     use expect_test::expect;
     use manifests::{Counts, State as LotState};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -98,12 +107,18 @@ mod tests {
         telemetry.answered(&Part::Stores, true);
         assert_eq!(ask(address, "/readyz").await, ("HTTP/1.1 200 OK".into(), "ready\n".into()));
         assert_eq!(ask(address, "/").await.0, "HTTP/1.1 404 Not Found");
+        telemetry.health().stepped(DateTime::UNIX_EPOCH);
+        assert_eq!(ask(address, "/healthz").await.0, "HTTP/1.1 503 Service Unavailable");
+        telemetry.stepped();
+        assert_eq!(ask(address, "/healthz").await.0, "HTTP/1.1 200 OK");
         let end = ran(Outcome::Elsewhere).lot.end();
         telemetry.ran(&ran(Outcome::Done(Box::new(report()))), end + chrono::TimeDelta::seconds(12));
         telemetry.ran(&ran(Outcome::Done(Box::new(RunReport { was_done: true, ..report() }))), end + chrono::TimeDelta::seconds(90));
         telemetry.ran(&ran(Outcome::Elsewhere), end);
         telemetry.failed(Failure::Tick);
-        telemetry.looked(end);
+        telemetry.metrics.looked(end);
+        telemetry.looked(false);
+        telemetry.stepped();
         let (status, body) = ask(address, "/metrics").await;
         assert_eq!(status, "HTTP/1.1 200 OK");
         check_text(&body);

@@ -68,10 +68,12 @@ impl Edge {
             probe::start(engine, entrances.iter().filter_map(Entrance::queue).collect(), &options.telemetry);
         }
         let is_local = engine.aws.is_none();
+        let dispatcher = Dispatcher::new(engine.stores.clone(), engine.bus.clone()).await?;
+        let telemetry = options.telemetry.clone();
         Ok(Edge {
             entrances,
             arcs: arcs_of(engine),
-            dispatcher: Dispatcher::new(engine.stores.clone(), engine.bus.clone()).await?,
+            dispatcher: dispatcher.stepping(Arc::new(move || telemetry.stepped())),
             echo,
             wake,
             next_sweep: DateTime::<Utc>::MIN_UTC,
@@ -123,12 +125,16 @@ impl Edge {
             Ok(found) if is_sweep => {
                 self.next_sweep = now + TimeDelta::seconds(std::mem::replace(&mut self.sweep_seconds, self.sweep_seconds_then));
                 options.telemetry.answered(&Part::Stores, true);
-                options.telemetry.looked(now);
+                options.telemetry.looked(true);
                 found
             }
-            Ok(found) => found,
+            Ok(found) => {
+                options.telemetry.stepped();
+                found
+            }
             Err(error) => {
                 options.telemetry.answered(&Part::Stores, false);
+                options.telemetry.looked(false);
                 options.fail(Failure::Look, summary, &format!("looking for what is due: {error}"));
                 self.sweep_soon();
                 Dispatched::default()

@@ -106,6 +106,7 @@ impl Entrance {
             Ok(ticked) => {
                 self.queue().iter().for_each(|(name, _)| options.telemetry.answered(&Part::Queue(name.clone()), true));
                 options.telemetry.ticked(&spec, &ticked, now);
+                options.telemetry.stepped();
                 options.tell_lots(&spec.name, &ticked);
                 (self.failures, self.last) = (0, Some((ticked.waiting, ticked.open)));
                 self.next = look_again(&ticked, spec.arrival, self.queue().is_some(), now);

@@ -12,7 +12,7 @@ use super::ProjectOptions;
 use super::function::add_logs;
 use super::grants;
 use super::iam;
-use super::image::{self, Image};
+use super::image::{self, Image, Repository};
 use super::names::{ProjectNames, logical};
 use super::part::{Group, Parts, arn_of, object, reference};
 use super::resources;
@@ -36,8 +36,6 @@ const NOBODY: &str = "65532";
 const SCRATCH: &str = "/tmp";
 /// GiB of scratch; Fargate takes 21 to 200.
 const SCRATCH_GIB: u32 = 40;
-/// The exit code of a run that no try will bring through.
-const EXIT_USAGE: &str = "2";
 
 /// Adds the compute environments, the queue, the log group and the role that starts containers.
 pub(crate) fn add_base(parts: &mut Parts, names: &ProjectNames, project: &Project, options: &ProjectOptions) {
@@ -69,17 +67,26 @@ pub(crate) fn add_base(parts: &mut Parts, names: &ProjectNames, project: &Projec
     parts.add(JOB_QUEUE, "AWS::Batch::JobQueue", arn.clone(), arn, queue);
     add_logs(parts, names, JOB_LOGS, names.job_logs(), options);
     let images = image::images(project, options);
-    let mut repositories: Vec<String> = images.iter().map(|image| image.repository.clone()).filter(|name| !name.is_empty()).collect();
-    if repositories.len() > REPOSITORIES_MAX {
-        repositories = vec![format!("{}-*", names.image_repository(""))];
-    }
-    repositories.push(names.placement.worker_repository());
-    repositories.sort();
-    repositories.dedup();
-    let statements = grants::execution(names, &repositories, &secrets(project), options.kms_key.as_deref());
+    let statements = grants::execution(names, &repositories(names, &images), &secrets(project), options.kms_key.as_deref());
     iam::role(parts, &names.placement, EXECUTION, names.role("execution"), "ecs-tasks.amazonaws.com", statements);
     images.iter().filter(|image| !image.folder.is_empty()).for_each(|image| add_repository(parts, names, image));
     parts.output("JobQueue", "The queue that all jobs are submitted to", reference(JOB_QUEUE));
+}
+
+/// The ARNs of the repositories that images are pulled from.
+fn repositories(names: &ProjectNames, images: &[Image]) -> Vec<String> {
+    let place = &names.placement;
+    let arn = |name: &str| place.arn("ecr", &format!("repository/{name}"));
+    let (own, others): (Vec<&Image>, Vec<&Image>) = images.iter().partition(|image| !image.repository.is_empty());
+    let mut arns: Vec<String> = match own.len() > REPOSITORIES_MAX {
+        true => vec![arn(&format!("{}-*", names.image_repository("")))],
+        false => own.iter().map(|image| arn(&image.repository)).collect(),
+    };
+    arns.push(arn(&place.worker_repository()));
+    arns.extend(others.iter().filter_map(|image| Some(Repository::of(&image.uri)?.arn(place))));
+    arns.sort();
+    arns.dedup();
+    arns
 }
 
 fn add_repository(parts: &mut Parts, names: &ProjectNames, image: &Image) {
@@ -189,8 +196,9 @@ impl Job<'_> {
     }
 }
 
-/// What is tried again: capacity that was taken back, a container that could not start, what the program calls transient.
-/// Batch takes five conditions, and patterns that end in `*` alone.
+/// What is tried again: capacity that was taken back, a container that could not start or whose image could not be pulled,
+/// what the program calls transient. Batch takes five conditions, and patterns that end in `*` alone; what none of them fits
+/// it tries again, so the last one has to fit everything.
 fn retries(attempts: u64) -> Value {
     if attempts <= 1 {
         return json!({"Attempts": 1});
@@ -198,8 +206,8 @@ fn retries(attempts: u64) -> Value {
     json!({"Attempts": attempts, "EvaluateOnExit": [
         {"Action": "RETRY", "OnStatusReason": "Your Spot Task was interrupted*"},
         {"Action": "RETRY", "OnStatusReason": "ResourceInitializationError*"},
+        {"Action": "RETRY", "OnStatusReason": "CannotPull*"},
         {"Action": "RETRY", "OnExitCode": EXIT_TRANSIENT.to_string()},
-        {"Action": "EXIT", "OnExitCode": EXIT_USAGE},
         {"Action": "EXIT", "OnReason": "*"},
     ]})
 }

@@ -377,10 +377,10 @@ pub(crate) fn reader(names: &Names, dataset: &Dataset) -> Vec<Value> {
     reading.into_iter().chain(listing(names, &areas)).collect()
 }
 
-/// What starts a container: its image, its log streams, the values of secret variables.
+/// What starts a container: its image out of repositories (ARNs), its log streams, the values of secret variables.
 pub(crate) fn execution(names: &ProjectNames, repositories: &[String], secrets: &[String], kms_key: Option<&str>) -> Vec<Value> {
     let place = &names.placement;
-    let arns = repositories.iter().map(|name| place.arn("ecr", &format!("repository/{name}")).into()).collect();
+    let arns = repositories.iter().map(|arn| arn.as_str().into()).collect();
     let mut statements = vec![
         allow_anywhere(&["ecr:GetAuthorizationToken"]),
         allow(&["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"], arns),

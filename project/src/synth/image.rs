@@ -5,7 +5,7 @@ use manifests::ArcSpec;
 use serde_json::Value;
 
 use super::ProjectOptions;
-use super::names::ProjectNames;
+use super::names::{Names, ProjectNames};
 use super::runtime::{self, Architecture};
 use crate::file::Project;
 
@@ -70,6 +70,39 @@ pub(crate) fn is_uri(path: &str) -> bool {
     path.contains([':', '@']) || host.is_some_and(|host| host.contains('.') && host.bytes().any(|byte| byte.is_ascii_alphanumeric()))
 }
 
+/// A repository of some account's registry.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Repository {
+    /// The account.
+    pub account: String,
+    /// The region.
+    pub region: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl Repository {
+    /// The repository of an image in any registry of ECR; `None` for an image of elsewhere.
+    pub fn of(uri: &str) -> Option<Repository> {
+        let (host, rest) = uri.split_once('/')?;
+        let parts: Vec<&str> = host.split('.').collect();
+        let (account, region) = match parts[..] {
+            [account, "dkr", "ecr" | "ecr-fips", region, "amazonaws", "com"] => (account, region),
+            [account, "dkr", "ecr" | "ecr-fips", region, "amazonaws", "com", "cn"] => (account, region),
+            [account, "dkr-ecr" | "dkr-ecr-fips", region, "on", "aws"] => (account, region),
+            _ => return None,
+        };
+        let is_account = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
+        let name = rest.split([':', '@']).next().filter(|name| !name.is_empty())?;
+        is_account.then(|| Repository { account: account.to_owned(), region: region.to_owned(), name: name.to_owned() })
+    }
+
+    /// Its ARN.
+    pub fn arn(&self, names: &Names) -> String {
+        format!("arn:{}:ecr:{}:{}:repository/{}", names.partition(), self.region, self.account, self.name)
+    }
+}
+
 /// The repository, where the image lies in the account's own registry.
 fn repository_of(names: &ProjectNames, uri: &str) -> String {
     let rest = uri.strip_prefix(&names.placement.registry()).and_then(|rest| rest.strip_prefix('/'));
@@ -79,6 +112,30 @@ fn repository_of(names: &ProjectNames, uri: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn repositories_of_any_account_and_region() {
+        let names = Names { stage: String::new(), account: "123456789012".into(), region: "us-east-2".into() };
+        let uris = [
+            "123456789012.dkr.ecr.us-east-2.amazonaws.com/team/app:1.0",
+            "210987654321.dkr.ecr.eu-west-1.amazonaws.com/app@sha256:00",
+            "210987654321.dkr.ecr.eu-west-1.amazonaws.com/app:1@sha256:00",
+            "210987654321.dkr-ecr.eu-west-1.on.aws/app",
+            "210987654321.dkr.ecr.eu-west-1.amazonaws.com",
+            "public.ecr.aws/a/b",
+            "app:1",
+        ];
+        let found = uris.map(|uri| Repository::of(uri).map_or("-".to_owned(), |repository| repository.arn(&names)));
+        expect_test::expect![[r#"
+            arn:aws:ecr:us-east-2:123456789012:repository/team/app
+            arn:aws:ecr:eu-west-1:210987654321:repository/app
+            arn:aws:ecr:eu-west-1:210987654321:repository/app
+            arn:aws:ecr:eu-west-1:210987654321:repository/app
+            -
+            -
+            -"#]]
+        .assert_eq(&found.join("\n"));
+    }
 
     #[test]
     fn folders_and_uris() {

@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use super::image::{Image, Repository};
 use super::names::ProjectNames;
 use super::{ProjectOptions, activities, batch, deployed_arcs, image, key, tables};
 use crate::file::{Problem, Project};
@@ -18,7 +19,10 @@ pub fn notes(project: &Project, options: &ProjectOptions) -> Vec<Problem> {
         return notes;
     }
     let note = |path: String, message: String, fix: Option<String>| Problem { path, message, fix };
-    notes.extend(to_push(project, options, &names));
+    let is_whole = options.only_resource.is_none();
+    let images: Vec<Image> = image::images(project, options).into_iter().filter(|_| is_whole).collect();
+    notes.extend(images.iter().any(|image| !image.repository.is_empty()).then(|| to_log_in(&names)));
+    notes.extend(images.iter().map(|image| of_image(&names, image)));
     for variable in batch::secrets(project) {
         let name = names.secret_parameter(&variable);
         let fix = format!("aws ssm put-parameter --type SecureString --name {name} --value …");
@@ -38,27 +42,45 @@ pub fn notes(project: &Project, options: &ProjectOptions) -> Vec<Problem> {
     notes
 }
 
-/// Images that have to be built and pushed, and how the registry lets one in.
-fn to_push(project: &Project, options: &ProjectOptions, names: &ProjectNames) -> Vec<Problem> {
+/// How the registry lets one in who pushes.
+fn to_log_in(names: &ProjectNames) -> Problem {
+    let (registry, region) = (names.placement.registry(), &names.placement.region);
+    let login = format!("aws ecr get-login-password --region {region} | podman login --username AWS --password-stdin {registry}");
+    let message = format!("the registry wants to know who pushes, every twelve hours: {registry}");
+    Problem { path: "images".into(), message, fix: Some(login) }
+}
+
+/// What has to be done for an image.
+fn of_image(names: &ProjectNames, image: &Image) -> Problem {
+    let uri = &image.uri;
     let note = |message: String, fix: String| Problem { path: "images".into(), message, fix: Some(fix) };
-    let is_ours = |image: &image::Image| !image.repository.is_empty() && options.only_resource.is_none();
-    let mut notes: Vec<Problem> = Vec::new();
-    for image in image::images(project, options).into_iter().filter(is_ours) {
+    if !image.repository.is_empty() {
         let platform = format!("linux/{}", image.architecture.container());
-        let uri = &image.uri;
         let (whose, build) = match image.folder.as_str() {
             "" => ("the worker's", format!("docker/image {uri} ARC, where ARC is `arc` built for {platform}")),
             folder => ("an arc's", format!("podman build --platform {platform} -t {uri} {folder}")),
         };
         let message = format!("{whose} image has to be in the registry before jobs run: {uri}");
-        notes.push(note(message, format!("{build}; then podman push {uri}")));
+        return note(message, format!("{build}; then podman push {uri}"));
     }
-    if !notes.is_empty() {
-        let (registry, region) = (names.placement.registry(), &names.placement.region);
-        let login = format!("aws ecr get-login-password --region {region} | podman login --username AWS --password-stdin {registry}");
-        notes.insert(0, note(format!("the registry wants to know who pushes, every twelve hours: {registry}"), login));
+    match Repository::of(uri) {
+        Some(theirs) if theirs.account != names.placement.account => note(
+            format!("{uri} is in the registry of account {}, whose policy has to let it be pulled", theirs.account),
+            format!(
+                "in the policy of repository {}, allow {} ecr:BatchCheckLayerAvailability, ecr:BatchGetImage and ecr:GetDownloadUrlForLayer",
+                theirs.name,
+                names.placement.role_arn(&names.role("execution"))
+            ),
+        ),
+        Some(there) => note(
+            format!("{uri} is pulled from {}: jobs without a way out, as in private subnets, cannot reach it", there.region),
+            format!("replicate it to the registry of {}", names.placement.region),
+        ),
+        None => note(
+            format!("{uri} is pulled from a public registry: jobs without a way out, as in private subnets, cannot reach it"),
+            format!("copy it to {}, if the subnets have none", names.placement.registry()),
+        ),
     }
-    notes
 }
 
 /// What `arc up` needs that a deployment does not make.

@@ -325,11 +325,11 @@ fn a_job_definition() {
                 },
                 {
                   "Action": "RETRY",
-                  "OnExitCode": "75"
+                  "OnStatusReason": "CannotPull*"
                 },
                 {
-                  "Action": "EXIT",
-                  "OnExitCode": "2"
+                  "Action": "RETRY",
+                  "OnExitCode": "75"
                 },
                 {
                   "Action": "EXIT",

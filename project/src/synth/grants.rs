@@ -7,7 +7,7 @@ use manifests::{ArcSpec, Dataset, DatasetId};
 use serde_json::{Value, json};
 
 use super::ProjectOptions;
-use super::iam::{self, Area, allow, allow_anywhere, listing, logging, on_keys, publishing, with_keys};
+use super::iam::{Area, allow, allow_anywhere, listing, logging, on_keys, packed, publishing, with_keys};
 use super::names::{Names, ProjectNames};
 use super::runtime;
 
@@ -21,8 +21,8 @@ const STATE_COPIES: &str = "lot=*/state=*";
 const WAITING: &str = "waiting-*";
 /// Policies of `arc up`; a role takes ten.
 const UP_POLICIES_MAX: usize = 5;
-/// Bytes of the dispatch function's policy that are left for the exports that it asks for, and for ids of references.
-const EXPORTS_BYTES: usize = 2000;
+/// Policies of the dispatch function for its arcs, of the ten that a role takes; the others are left for exports.
+const DISPATCH_POLICIES_MAX: usize = 5;
 
 fn manifest_area(names: &Names, dataset: &DatasetId) -> Area {
     Area::below(names.manifest_bucket(), &paths::dataset_dir(dataset))
@@ -79,9 +79,9 @@ pub(crate) fn dispatch(names: &ProjectNames, arcs: &[&ArcSpec], topic: Value, un
     }
 }
 
-/// Hundreds of arcs name more datasets than a role's policy has room for. Then the dispatch function reaches whole stores.
+/// Hundreds of arcs name more datasets than a role's policies have room for. Then the dispatch function reaches whole stores.
 fn is_too_much(statements: &[Value]) -> bool {
-    iam::document(statements.to_vec()).to_string().len() > iam::POLICY_BYTES_MAX - EXPORTS_BYTES
+    packed(statements.to_vec()).len() > DISPATCH_POLICIES_MAX
 }
 
 /// Whether that is so.
@@ -210,27 +210,7 @@ pub(crate) fn up(
 ) -> Vec<Vec<Value>> {
     let areas = UpAreas::of(names, boundaries, arcs);
     let exact = packed(up_on(names, areas.clone(), arcs, queues, options));
-    let is_too_much =
-        exact.len() > UP_POLICIES_MAX || exact.iter().any(|statements| managed_bytes(statements) > iam::MANAGED_POLICY_BYTES_MAX);
-    if is_too_much { packed(up_on(names, areas.widened(), arcs, queues, options)) } else { exact }
-}
-
-fn managed_bytes(statements: &[Value]) -> usize {
-    iam::document(statements.to_vec()).to_string().len()
-}
-
-/// Statements in their order, as many together as a policy has room for.
-fn packed(statements: Vec<Value>) -> Vec<Vec<Value>> {
-    let mut policies: Vec<Vec<Value>> = vec![Vec::new()];
-    for statement in statements {
-        let last = policies.last().map(Vec::as_slice).unwrap_or_default();
-        let is_full = !last.is_empty() && managed_bytes(last) + statement.to_string().len() + 1 > iam::MANAGED_POLICY_BYTES_MAX;
-        match policies.last_mut().filter(|_| !is_full) {
-            Some(policy) => policy.push(statement),
-            None => policies.push(vec![statement]),
-        }
-    }
-    policies
+    if exact.len() > UP_POLICIES_MAX { packed(up_on(names, areas.widened(), arcs, queues, options)) } else { exact }
 }
 
 #[derive(Clone, Debug, Default)]

@@ -9,13 +9,16 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::names::Names;
-use super::part::{Part, Parts};
+use super::part::{Part, Parts, reference};
 
 /// Bytes of all inline policies of a role that IAM takes, less some for what it adds.
 pub(crate) const POLICY_BYTES_MAX: usize = 10_000;
 
 /// Characters of a managed policy that IAM takes, white space left out, less some for what references become.
 pub(crate) const MANAGED_POLICY_BYTES_MAX: usize = 5_600;
+
+/// Managed policies that a role takes.
+pub(crate) const POLICIES_MAX: usize = 10;
 
 /// Actions that know no resource to be restricted to, and why a role here needs them. A test holds every `*` against it.
 pub(crate) const UNRESTRICTED: [(&str, &str); 4] = [
@@ -144,7 +147,48 @@ pub(crate) fn tls_only(action: &str, resources: Vec<Value>) -> Value {
     })
 }
 
-/// Adds a role that a service takes on.
+fn bytes(statements: &[Value]) -> usize {
+    document(statements.to_vec()).to_string().len()
+}
+
+/// Statements in their order, as many together as a managed policy has room for.
+pub(crate) fn packed(statements: Vec<Value>) -> Vec<Vec<Value>> {
+    let mut policies: Vec<Vec<Value>> = vec![Vec::new()];
+    for statement in statements.into_iter().flat_map(cut) {
+        let last = policies.last().map(Vec::as_slice).unwrap_or_default();
+        let is_full = !last.is_empty() && bytes(last) + statement.to_string().len() + 1 > MANAGED_POLICY_BYTES_MAX;
+        match policies.last_mut().filter(|_| !is_full) {
+            Some(policy) => policy.push(statement),
+            None => policies.push(vec![statement]),
+        }
+    }
+    policies
+}
+
+/// A statement in pieces that each fit into a managed policy: its resources, or the prefixes that it lists, are shared out.
+fn cut(statement: Value) -> Vec<Value> {
+    if bytes(std::slice::from_ref(&statement)) <= MANAGED_POLICY_BYTES_MAX {
+        return vec![statement];
+    }
+    let is_long = |pointer: &&str| statement.pointer(pointer).and_then(Value::as_array).is_some_and(|list| list.len() > 1);
+    let Some(pointer) = ["/Resource", "/Condition/StringLikeIfExists/s3:prefix"].into_iter().find(is_long) else {
+        return vec![statement];
+    };
+    let list = statement.pointer(pointer).and_then(Value::as_array).cloned().unwrap_or_default();
+    let part = |entries: &[Value]| {
+        let mut part = statement.clone();
+        part.pointer_mut(pointer).into_iter().for_each(|there| *there = entries.into());
+        part
+    };
+    list.chunks(list.len().div_ceil(2)).flat_map(|entries| cut(part(entries))).collect()
+}
+
+/// Whether statements are more than a role has room for, however they are shared out.
+pub(crate) fn is_too_much(statements: &[Value]) -> bool {
+    bytes(statements) > POLICY_BYTES_MAX && packed(statements.to_vec()).len() > POLICIES_MAX
+}
+
+/// Adds a role that a service takes on. What does not fit into it becomes managed policies of its own.
 pub(crate) fn role<'a>(parts: &'a mut Parts, names: &Names, id: &str, name: String, service: &str, statements: Vec<Value>) -> &'a mut Part {
     let mut trust = json!({"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"});
     // Lambda names no source account when it takes a role on.
@@ -152,11 +196,26 @@ pub(crate) fn role<'a>(parts: &'a mut Parts, names: &Names, id: &str, name: Stri
         trust["Condition"] = json!({"StringEquals": {"aws:SourceAccount": names.account}});
     }
     let mut properties = json!({"RoleName": name, "AssumeRolePolicyDocument": document(vec![trust])});
-    if !statements.is_empty() {
+    if bytes(&statements) > POLICY_BYTES_MAX {
+        properties["ManagedPolicyArns"] = managed(parts, names, id, &name, statements);
+    } else if !statements.is_empty() {
         properties["Policies"] = json!([{"PolicyName": "own", "PolicyDocument": document(statements)}]);
     }
     let arn = names.role_arn(&name);
     parts.add(id, "AWS::IAM::Role", name, arn, properties)
+}
+
+fn managed(parts: &mut Parts, names: &Names, id: &str, role: &str, statements: Vec<Value>) -> Value {
+    let add = |(at, statements): (usize, Vec<Value>)| {
+        let (id, name) = (format!("{id}Policy{}", at + 1), format!("{role}-{}", at + 1));
+        let arn = names.policy_arn(&name);
+        let properties = json!({
+            "ManagedPolicyName": name, "Description": format!("What role {role} may do"), "PolicyDocument": document(statements),
+        });
+        parts.add(&id, "AWS::IAM::ManagedPolicy", arn.clone(), arn, properties);
+        reference(&id)
+    };
+    packed(statements).into_iter().enumerate().map(add).collect()
 }
 
 #[cfg(test)]

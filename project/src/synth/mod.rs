@@ -188,11 +188,29 @@ pub fn project(project: &Project, options: &ProjectOptions) -> Result<Vec<Stack>
     let mut parts = Parts::new();
     problems.extend(add(&mut parts, &names, project, &options));
     problems.extend(clashes::of_parts(&parts.all, &project.document));
+    problems.extend(too_large_roles(&parts));
     if !problems.is_empty() {
         return Err(problems);
     }
     part::tag(&mut parts.all, &options.tags);
     split::stacks(parts, &names, &names.description())
+}
+
+/// Whether the worker of an arc would have to be allowed more than a role has room for.
+pub(crate) fn is_beyond_a_role(names: &ProjectNames, arc: &ArcSpec) -> bool {
+    iam::is_too_much(&grants::worker(names, arc, &ProjectOptions::preview(names)))
+}
+
+/// The roles that would be allowed more than a role has room for.
+fn too_large_roles(parts: &Parts) -> Vec<Problem> {
+    let policies = |part: &part::Part| part.body["Properties"]["ManagedPolicyArns"].as_array().map_or(0, Vec::len);
+    let large = parts.all.iter().filter(|part| policies(part) > iam::POLICIES_MAX);
+    let problem = |part: &part::Part| Problem {
+        path: part.name.clone(),
+        message: format!("is a role with {} policies, and a role takes {}", policies(part), iam::POLICIES_MAX),
+        fix: Some("make two projects, or two arcs, of it".to_owned()),
+    };
+    large.map(problem).collect()
 }
 
 /// The arcs that a deployment has.

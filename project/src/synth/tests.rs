@@ -837,7 +837,7 @@ fn walk(value: &Value, visit: &mut impl FnMut(&str, &Value)) {
 }
 
 /// Holds templates against cfn-lint; skipped, loudly, where it is not installed (`tests/run` installs it).
-fn lint(stacks: &[Stack]) {
+pub(super) fn lint(stacks: &[Stack]) {
     let python = std::env::var("ARCLAKE_PYTHON").ok().filter(|python| !python.is_empty());
     let has_lint =
         |python: &String| Command::new(python).args(["-c", "import cfnlint"]).output().is_ok_and(|output| output.status.success());

@@ -20,17 +20,26 @@ fn roles(project: &Project) -> BTreeMap<String, Role> {
 
 fn roles_with(project: &Project, options: &ProjectOptions) -> BTreeMap<String, Role> {
     let stacks = super::project(project, options).unwrap();
-    let resources = stacks.iter().flat_map(|stack| stack.template["Resources"].as_object().unwrap().clone());
-    let role = |(id, resource): (String, Value)| {
-        let policies = match resource["Type"] == "AWS::IAM::ManagedPolicy" {
-            true => vec![resource["Properties"].clone()],
-            false => resource["Properties"]["Policies"].as_array().cloned().unwrap_or_default(),
-        };
-        let statements = policies.iter().flat_map(|policy| policy["PolicyDocument"]["Statement"].as_array().cloned().unwrap_or_default());
-        let is_role = resource["Type"] == "AWS::IAM::Role" || resource["Type"] == "AWS::IAM::ManagedPolicy";
-        is_role.then(|| (id, Role { statements: statements.collect() }))
+    let resources: BTreeMap<String, Value> =
+        stacks.iter().flat_map(|stack| stack.template["Resources"].as_object().unwrap().clone()).collect();
+    let managed = |resource: &Value| -> Vec<String> {
+        let list = resource["Properties"]["ManagedPolicyArns"].as_array().into_iter().flatten();
+        list.map(|entry| entry["Ref"].as_str().unwrap().to_owned()).collect()
     };
-    resources.filter_map(role).collect()
+    let attached: Vec<String> = resources.values().flat_map(managed).collect();
+    let role = |(id, resource): (&String, &Value)| {
+        let is_alone = resource["Type"] == "AWS::IAM::ManagedPolicy" && !attached.contains(id);
+        if resource["Type"] != "AWS::IAM::Role" && !is_alone {
+            return None;
+        }
+        let own = resource["Properties"]["Policies"].as_array().into_iter().flatten();
+        let managed = managed(resource).into_iter().map(|id| &resources[&id]["Properties"]);
+        let alone = is_alone.then(|| &resource["Properties"]);
+        let policies = own.chain(managed).chain(alone);
+        let statements = policies.flat_map(|policy| policy["PolicyDocument"]["Statement"].as_array().cloned().unwrap_or_default());
+        Some((id.clone(), Role { statements: statements.collect() }))
+    };
+    resources.iter().filter_map(role).collect()
 }
 
 fn fits(pattern: &str, text: &str) -> bool {
@@ -259,12 +268,81 @@ fn stars_stand_only_where_aws_knows_nothing_else() {
     }
 }
 
+/// What IAM would say of the roles and policies of a project.
+fn assert_fitting(project: &Project) -> Vec<Stack> {
+    let stacks = super::project(project, &options(project)).unwrap();
+    for (id, resource) in stacks.iter().flat_map(|stack| stack.template["Resources"].as_object().unwrap()) {
+        let properties = &resource["Properties"];
+        let own = properties["Policies"].as_array().into_iter().flatten();
+        let bytes: usize = own.map(|policy| policy["PolicyDocument"].to_string().len()).sum();
+        assert!(bytes <= super::iam::POLICY_BYTES_MAX, "{id} has {bytes} bytes");
+        let managed = properties["ManagedPolicyArns"].as_array().map_or(0, Vec::len);
+        assert!(managed <= super::iam::POLICIES_MAX, "{id} has {managed} policies");
+        if resource["Type"] == "AWS::IAM::ManagedPolicy" {
+            let bytes = properties["PolicyDocument"].to_string().len();
+            assert!(bytes <= super::iam::MANAGED_POLICY_BYTES_MAX, "{id} has {bytes} bytes");
+        }
+    }
+    stacks
+}
+
+/// A project whose query reads so many datasets.
+fn reading(sources: usize) -> Value {
+    let mut document = large(sources).document;
+    let names: serde_json::Map<String, Value> =
+        (0..sources).map(|at| (format!("s{at}"), json!({"name": format!("parquet-{at}"), "version": "1"}))).collect();
+    document["arcs"].as_array_mut().unwrap().push(json!({
+        "type": "query", "name": "all", "sources": names, "workload": {"sql": "SELECT count(*) AS n FROM s0", "engine": "athena"},
+        "sinks": {"main": {"name": "counts", "version": "1", "pathURI": "s3://test-lake-data/counts/"}},
+    }));
+    document
+}
+
 #[test]
 fn policies_fit_however_many_arcs_there_are() {
-    for (id, role) in roles(&large(300)) {
-        let bytes = super::iam::document(role.statements).to_string().len();
-        assert!(bytes <= super::iam::POLICY_BYTES_MAX, "{id} has {bytes} bytes");
+    assert_fitting(&large(300));
+}
+
+#[test]
+fn policies_fit_however_many_datasets_an_arc_reads() {
+    for sources in [15, 20, 60] {
+        let project = super::fixture::project(reading(sources));
+        let stacks = assert_fitting(&project);
+        if sources == 20 {
+            super::tests::lint(&stacks);
+        }
+        let roles = roles(&project);
+        let role = &roles["ArcAllRole"];
+        for at in 0..sources {
+            let name = format!("parquet-{at}");
+            assert!(role.may("s3:GetObject", &manifest(&name, "commit-000001.json")), "{name}");
+            assert!(role.may("s3:GetObject", &format!("arn:aws:s3:::test-lake-data/p{at}/x.parquet")), "{name}");
+            assert!(role.may_list("test-lake-data", &format!("p{at}/")), "{name}");
+        }
+        assert!(!role.may("s3:GetObject", &manifest("logs", "commit-000001.json")));
     }
+    let problems = crate::verify::judge(reading(300), std::path::Path::new("/")).unwrap_err();
+    let told = problems.iter().map(|problem| format!("{}: {}", problem.path, problem.message)).collect::<Vec<_>>();
+    assert_eq!(told, ["arcs[300].sources: reads 300 datasets, more than the policies of a role have room for"]);
+}
+
+#[test]
+fn policies_fit_however_many_activities_there_are() {
+    let project = changed(|document| {
+        let job = |at: usize| json!({"type": "aws:core:batchExecActivity", "name": format!("tidy-up-number-{at}"), "schedule": "rate(1 day)", "imagePath": "tidy"});
+        let export = |at: usize| {
+            json!({"type": "aws:core:cloudWatchExport", "name": format!("export-{at}"), "interval": "Days",
+                   "logGroupName": format!("/web/application/{at}"), "pathURI": format!("s3://test-lake-data/application/{at}/")})
+        };
+        document["activities"] = (0..60).map(job).chain((0..80).map(export)).collect();
+    });
+    super::tests::lint(&assert_fitting(&project));
+    let roles = roles(&project);
+    assert!(
+        roles["ScheduleRole"]
+            .may("batch:SubmitJob", "arn:aws:batch:us-east-2:123456789012:job-definition/test-lake-1-0-activity-tidy-up-number-59")
+    );
+    assert!(roles["DispatchRole"].may("logs:CreateExportTask", "arn:aws:logs:us-east-2:123456789012:log-group:/web/application/79:*"));
 }
 
 #[test]

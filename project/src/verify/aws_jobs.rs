@@ -30,8 +30,12 @@ pub fn check(deployment: &Deployment<'_>, problems: &Problems) {
     for (path, entry) in deployment.list("arcs").filter(|(_, entry)| entry["exclude"] != true) {
         check_entry(&path, entry, problems);
         let name = entry["name"].as_str().unwrap_or_default();
-        let arc = deployment.arcs.iter().find(|arc| arc.id.arc == name);
-        if let Some(arc) = arc.filter(|arc| runtime::is_user_image(arc)) {
+        let Some(arc) = deployment.arcs.iter().find(|arc| arc.id.arc == name) else { continue };
+        if synth::is_beyond_a_role(&deployment.names, arc) {
+            let message = format!("reads {} datasets, more than the policies of a role have room for", arc.sources.len());
+            problems.add_fix(format!("{path}.sources"), message, Some("make two arcs of it".to_owned()));
+        }
+        if runtime::is_user_image(arc) {
             let path = format!("{path}.workload");
             check_arc(&path, arc, deployment, problems);
             check_image(&path, &arc.workload, deployment, &mut folders, problems);

@@ -1,8 +1,8 @@
-"""moto's server, whose change sets know the exports of other stacks and make their own. Its own only do for stacks that are
-created without a change set."""
+"""moto's server, whose change sets know the exports of other stacks and make their own, and which keeps what is to be kept
+except on create. Its own only do for stacks that are created without a change set, and it knows one way of keeping."""
 import sys
 
-from moto.cloudformation import models
+from moto.cloudformation import models, parsing
 from moto.server import main
 
 apply = models.ChangeSet.apply
@@ -20,5 +20,16 @@ def apply_with_exports(self):
         backend.exports[export.name] = export
 
 
+delete = parsing.ResourceMap.delete
+
+
+def delete_but_keep(self):
+    for resource in self._resource_json_map.values():
+        if resource.get("DeletionPolicy") == "RetainExceptOnCreate":
+            resource["DeletionPolicy"] = "Retain"
+    delete(self)
+
+
 models.ChangeSet.apply = apply_with_exports
+parsing.ResourceMap.delete = delete_but_keep
 main(sys.argv[1:])

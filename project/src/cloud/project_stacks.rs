@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use aws_sdk_cloudformation::types::Stack;
 use aws_sdk_glue::error::ProvideErrorMetadata;
 use project::Project;
 use project::synth::{self, ProjectNames};
@@ -37,15 +36,17 @@ impl Cloud {
         let mut found: BTreeSet<String> = BTreeSet::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| said("list the stacks", &error))?;
-            let ours = page.stacks().iter().filter(|stack| is_of(stack, names, &known));
-            found.extend(ours.filter_map(|stack| stack.stack_name().map(str::to_owned)));
+            found
+                .extend(page.stacks().iter().filter_map(|stack| stack.stack_name().map(str::to_owned)).filter(|name| known.contains(name)));
         }
         let mut stacks = Vec::new();
-        let first = names.stack();
-        let in_order = found.iter().filter(|name| **name == first).chain(found.iter().filter(|name| **name != first));
-        for name in in_order {
-            stacks.push(DeployedStack { name: name.clone(), template: self.template(name).await?.unwrap_or_default() });
+        for name in found {
+            let last = self.last_template(&name).await?.unwrap_or_default();
+            if name == names.stack() || is_described(&last, names) {
+                stacks.push(DeployedStack { template: self.template(&name).await?.unwrap_or_default(), name });
+            }
         }
+        stacks.sort_by_key(|stack| stack.name != names.stack());
         Ok(stacks)
     }
 
@@ -77,12 +78,25 @@ impl Cloud {
     }
 }
 
-/// Whether it is a stack of the project: the name alone may be that of another project's.
-fn is_of(stack: &Stack, names: &ProjectNames, known: &BTreeSet<String>) -> bool {
-    let name = stack.stack_name().unwrap_or_default();
-    let is_described = || {
-        let rest = stack.description().and_then(|text| text.strip_prefix(&names.description()));
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(": "))
-    };
-    name == names.stack() || (known.contains(name) && is_described())
+/// Whether the template says that it is of the project: the name of its stack alone may be that of another project's.
+fn is_described(template: &Value, names: &ProjectNames) -> bool {
+    let rest = template["Description"].as_str().and_then(|text| text.strip_prefix(&names.description()));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(": "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use project::synth::Names;
+    use serde_json::json;
+
+    #[test]
+    fn a_stack_of_another_project_is_not_ours() {
+        let place = Names { stage: "test".into(), account: "123456789012".into(), region: "us-east-2".into() };
+        let names = place.project("lake", "1");
+        let said = |text: &str| is_described(&json!({"Description": text}), &names);
+        assert!(said("Arclake project lake 1: arcs") && said("Arclake project lake 1"));
+        assert!(!said("Arclake project lake 1-arcs-1") && !said("Arclake project lake 10: arcs") && !is_described(&Value::Null, &names));
+        assert!(names.stacks().contains("test-lake-1-arcs-3") && !names.stacks().contains("test-lake-1-other"));
+    }
 }

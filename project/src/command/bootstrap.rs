@@ -45,6 +45,6 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let notes: Vec<Problem> = given.map(|key| synth::key_note(&names, key)).collect();
     let (network, vpc_cidr, usual) = (args.network.network(), args.network.cidr(), BootstrapOptions::new(names));
     let stack = synth::bootstrap(&BootstrapOptions { network, vpc_cidr, kms, tags, ..usual });
-    let deployment = deploying::Deploying { cloud: &cloud, consent: &args.consent, context, documents: None, notes: &notes };
+    let deployment = deploying::Deploying { cloud: &cloud, consent: &args.consent, context, documents: None, notes: &notes, obsolete: &[] };
     deployment.run(&[stack]).await
 }

@@ -7,7 +7,7 @@ use manifests::Stores;
 use project::synth::{self, ProjectNames, ProjectOptions, Stack};
 use project::{Project, ProjectError};
 
-use super::deploying::Deploying;
+use super::deploying::{Deploying, tell_moves};
 use super::synth::tags;
 use super::{Context, Exit, ProjectArgs, Trouble, keys};
 use crate::cloud::{self, Cloud, Code, DeployedStack, Documents};
@@ -133,7 +133,8 @@ pub async fn with_deployed(
     there: &[DeployedStack],
 ) -> anyhow::Result<ProjectOptions> {
     let present_databases = cloud.present_databases(project, there).await?;
-    Ok(ProjectOptions { present_databases, ..options })
+    let homes = synth::homes(there.iter().map(|stack| (stack.name.as_str(), &stack.template)));
+    Ok(ProjectOptions { present_databases, homes, ..options })
 }
 
 /// The stacks of a project; of only one resource where the options say so, put into what is deployed.
@@ -150,13 +151,16 @@ pub async fn stacks(project: &Project, options: &ProjectOptions, args: &ProjectA
     Ok(stacks)
 }
 
+/// The stacks that are there and not wanted; none where only one resource is.
+pub fn obsolete(there: Vec<DeployedStack>, stacks: &[Stack], options: &ProjectOptions) -> Vec<DeployedStack> {
+    let is_wanted = |name: &str| options.only_resource.is_some() || stacks.iter().any(|stack| stack.name == name);
+    there.into_iter().filter(|stack| !is_wanted(&stack.name)).collect()
+}
+
 /// Finds before anything is changed that the account has no room for what the functions reserve.
-async fn check_concurrency(cloud: &Cloud, stacks: &[Stack], is_dry: bool) -> anyhow::Result<()> {
-    let mut more = 0;
-    for stack in stacks {
-        let deployed = cloud.template(&stack.name).await?.unwrap_or_default();
-        more += cloud::reserved(&stack.template) - cloud::reserved(&deployed);
-    }
+async fn check_concurrency(cloud: &Cloud, stacks: &[Stack], there: &[DeployedStack], is_dry: bool) -> anyhow::Result<()> {
+    let wanted: i64 = stacks.iter().map(|stack| cloud::reserved(&stack.template)).sum();
+    let more = wanted - there.iter().map(|stack| cloud::reserved(&stack.template)).sum::<i64>();
     match cloud.lacks_concurrency(more).await {
         Some(trouble) if is_dry => eprintln!("note: {trouble}\n  try: {}", trouble.next.as_deref().unwrap_or_default()),
         Some(trouble) => return Err(trouble.into()),
@@ -184,9 +188,12 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let options = with_deployed(&project, options, &cloud, &there).await?;
     let documents = Documents::new(&project, &names, code, options)?;
     let stacks = stacks(&project, &documents.options, &args.project, &cloud).await?;
-    check_concurrency(&cloud, &stacks, args.consent.dry_run).await?;
+    check_concurrency(&cloud, &stacks, &there, args.consent.dry_run).await?;
+    tell_moves(&stacks, &documents.options.homes);
+    let obsolete = obsolete(there, &stacks, &documents.options);
     let notes = synth::notes(&project, &documents.options);
-    let deploying = Deploying { cloud: &cloud, consent: &args.consent, context, documents: Some(&documents), notes: &notes };
+    let (consent, documents) = (&args.consent, Some(&documents));
+    let deploying = Deploying { cloud: &cloud, consent, context, documents, notes: &notes, obsolete: &obsolete };
     let exit = deploying.run(&stacks).await?;
     if !args.consent.dry_run && exit == Exit::Done {
         engine::register(&project, &stores).await?;

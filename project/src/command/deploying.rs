@@ -1,14 +1,16 @@
 //! Stacks on their way to AWS: templates flow in; what changes is told, asked for and followed; their outputs flow out.
 
+use std::collections::BTreeMap;
+
 use anyhow::Context as _;
 use project::Problem;
-use project::synth::Stack;
+use project::synth::{self, Stack};
 use serde_json::Value;
 
 use super::deploy::Consent;
 use super::synth::summarise;
 use super::{Context, Exit};
-use crate::cloud::{Change, Cloud, Declared, Documents, INLINE_BYTES_MAX, keep_taken, mark_taken, with_new_policy};
+use crate::cloud::{Change, Cloud, Declared, DeployedStack, Documents, INLINE_BYTES_MAX, keep_taken, mark_taken, with_new_policy};
 use crate::output::{Cell, escape, print};
 
 /// Stacks on their way.
@@ -23,6 +25,8 @@ pub struct Deploying<'a> {
     pub documents: Option<&'a Documents>,
     /// What is left for people to do.
     pub notes: &'a [Problem],
+    /// Stacks that are there and of which nothing is wanted any more.
+    pub obsolete: &'a [DeployedStack],
 }
 
 impl Deploying<'_> {
@@ -39,8 +43,9 @@ impl Deploying<'_> {
             documents.upload(&self.cloud.stores()?).await.context("cannot upload to the artifact bucket")?;
         }
         let mut outputs = Vec::new();
-        for stack in stacks {
-            if !self.deploy(stack).await? {
+        for (at, stack) in stacks.iter().enumerate() {
+            // The first stack lets go of what is obsolete, others may take its names.
+            if !self.deploy(stack).await? || (at == 0 && !self.take_away().await?) {
                 eprintln!("nothing more is changed");
                 return Ok(Exit::Failed);
             }
@@ -63,7 +68,27 @@ impl Deploying<'_> {
             mark_taken(&mut changes, &taken);
             tell_changes(&stack.name, &changes);
         }
+        self.obsolete.iter().for_each(tell_obsolete);
         Ok(())
+    }
+
+    /// Deletes the stacks that are obsolete; false where somebody said no.
+    async fn take_away(&self) -> anyhow::Result<bool> {
+        for stack in self.obsolete {
+            tell_obsolete(stack);
+            if !self.consent.ask(&format!("Delete stack {}?", stack.name))? {
+                return Ok(false);
+            }
+            self.cloud.delete_telling(&stack.name, &|line| self.tell(line)).await?;
+            eprintln!("stack {} is gone", stack.name);
+        }
+        Ok(true)
+    }
+
+    fn tell(&self, line: &str) {
+        if !self.context.quiet {
+            eprintln!("{}  {}", chrono::Utc::now().format("%H:%M:%S"), escape(line));
+        }
     }
 
     /// The buckets that an earlier stack left, and that this one takes over; says so.
@@ -101,15 +126,22 @@ impl Deploying<'_> {
         for bucket in with_new_policy(&stack.template, &planned.changes, &taken) {
             self.cloud.delete_policy(bucket).await?;
         }
-        let quiet = self.context.quiet;
-        let tell = |line: &str| {
-            if !quiet {
-                eprintln!("{}  {}", chrono::Utc::now().format("%H:%M:%S"), escape(line));
-            }
-        };
-        let state = self.cloud.carry_out(&planned, &tell).await?;
+        let state = self.cloud.carry_out(&planned, &|line| self.tell(line)).await?;
         eprintln!("stack {}: {}", stack.name, state.status);
         Ok(true)
+    }
+}
+
+/// Says that a stack goes, and what goes with it.
+pub fn tell_obsolete(stack: &DeployedStack) {
+    eprintln!("stack {} is deleted: nothing of it is wanted any more", stack.name);
+    Change::between(&stack.template, &Value::Null).iter().for_each(|change| eprintln!("  {}", escape(&change.to_string())));
+}
+
+/// Says which things leave a full stack for another.
+pub fn tell_moves(stacks: &[Stack], homes: &BTreeMap<String, String>) {
+    for synth::Move { from, to, count } in synth::moves(stacks, homes) {
+        eprintln!("stack {from} is full: {count} things of it are removed, and made again in stack {to}");
     }
 }
 

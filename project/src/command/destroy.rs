@@ -44,11 +44,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let cloud = Cloud::open(names.placement.clone(), &args.project.cloud).await?;
     let wanted: Vec<String> = match args.bootstrap {
         true => vec![names.placement.bootstrap_stack()],
-        false => {
-            let options = project::synth::ProjectOptions::preview(&names);
-            let stacks = project::synth::project(&project, &options).unwrap_or_default();
-            stacks.into_iter().rev().map(|stack| stack.name).collect()
-        }
+        false => cloud.project_stacks(&names).await?.into_iter().rev().map(|stack| stack.name).collect(),
     };
     let there = doomed(&cloud, &wanted).await?;
     if there.is_empty() && !args.state {

@@ -3,9 +3,9 @@
 use project::synth::{CodeLocation, ProjectOptions};
 
 use super::deploy::{self, Choice};
-use super::deploying::tell_changes;
+use super::deploying::{tell_changes, tell_moves, tell_obsolete};
 use super::{Context, Exit, ProjectArgs, keys};
-use crate::cloud::{Change, Cloud};
+use crate::cloud::{Change, Cloud, keep_taken};
 use crate::output::{Cell, Output, print};
 
 /// Arguments of `arc diff`.
@@ -32,28 +32,31 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let there = cloud.project_stacks(&names).await?;
     let options = deploy::with_deployed(&project, options, &cloud, &there).await?;
     let mut rows = Vec::new();
-    for stack in deploy::stacks(&project, &options, &args.project, &cloud).await? {
+    let stacks = deploy::stacks(&project, &options, &args.project, &cloud).await?;
+    for stack in &stacks {
         let deployed = cloud.template(&stack.name).await?.unwrap_or_default();
-        let changes: Vec<Change> =
-            Change::between(&settled(&deployed, &options), &settled(&stack.template, &options)).into_iter().collect();
+        let mut template = stack.template.clone();
+        keep_taken(&mut template, &deployed, &[]);
+        let changes = Change::between(&settled(&deployed, &options), &settled(&template, &options));
         if context.output == Output::Table {
             tell_changes(&stack.name, &changes);
-            continue;
         }
-        rows.extend(changes.into_iter().map(|change| {
-            vec![
-                Cell::from(stack.name.as_str()),
-                change.kind.word().into(),
-                change.resource_type.into(),
-                change.id.into(),
-                change.properties.join(",").into(),
-            ]
-        }));
+        rows.extend(changes.into_iter().map(|change| row(&stack.name, change)));
+    }
+    tell_moves(&stacks, &options.homes);
+    for stack in deploy::obsolete(there, &stacks, &options) {
+        tell_obsolete(&stack);
+        rows.extend(Change::between(&stack.template, &serde_json::Value::Null).into_iter().map(|change| row(&stack.name, change)));
     }
     if context.output != Output::Table {
         print(context.output, &["stack", "change", "type", "resource", "properties"], rows)?;
     }
     Ok(Exit::Done)
+}
+
+fn row(stack: &str, change: Change) -> Vec<Cell> {
+    let properties = change.properties.join(",");
+    vec![stack.into(), change.kind.word().into(), change.resource_type.into(), change.id.into(), properties.into()]
 }
 
 /// The template without the places that have hashes of content in their names.

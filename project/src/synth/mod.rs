@@ -78,7 +78,7 @@ use part::{Group, Parts};
 pub use resources::declared_databases;
 pub(crate) use resources::{COMPUTE, DATA_FORMATS};
 pub use runtime::{Architecture, is_user_image};
-pub use split::{RESOURCES_MAX, TEMPLATE_BYTES_MAX};
+pub use split::{Move, RESOURCES_MAX, TEMPLATE_BYTES_MAX, homes, moves};
 pub use subscription::{SUBSCRIBER_ACCOUNT, Subscription, sample_detail};
 pub use tables::untold;
 pub(crate) use user_image::{EVENT_PREFIX, parameter_of, user_environment};
@@ -146,6 +146,8 @@ pub struct ProjectOptions {
     /// Databases of the file that are there and in no stack of the project, because they outlived one: they are used as
     /// they are.
     pub present_databases: BTreeSet<String>,
+    /// The stacks that things are deployed in, by logical id: [`homes`]. They stay there, as far as there is room.
+    pub homes: BTreeMap<String, String>,
 }
 
 impl ProjectOptions {
@@ -193,7 +195,7 @@ pub fn project(project: &Project, options: &ProjectOptions) -> Result<Vec<Stack>
         return Err(problems);
     }
     part::tag(&mut parts.all, &options.tags);
-    split::stacks(parts, &names, &names.description())
+    split::stacks(parts, &names, &names.description(), &options.homes)
 }
 
 /// Whether the worker of an arc would have to be allowed more than a role has room for.

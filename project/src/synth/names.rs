@@ -374,7 +374,7 @@ pub(crate) fn fit(name: &str, bytes_max: usize) -> String {
 }
 
 /// FNV-1a of 64 bits: a hash that no release of anything changes. It keeps names apart and guards nothing.
-pub(crate) fn hash(text: &str) -> u64 {
+fn hash(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 

@@ -1,52 +1,132 @@
-//! Parts flow in, stacks flow out: one where all fit, else the base, the boundaries and the arcs apart. Which of several
-//! stacks an arc is in follows from its name alone, so that adding one moves no other.
+//! Parts flow in, stacks flow out: one where all fit, else what does not fit any more goes into further ones. What is deployed
+//! stays in the stack that it is in, because CloudFormation cannot move a thing: it would be made while it is still there.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
 use super::Stack;
-use super::names::{ProjectNames, hash};
+use super::names::{ProjectNames, STACK_KINDS, STACKS_MAX};
 use super::part::{Group, Part, Parts};
 use crate::file::Problem;
 
-/// Resources of a template; CloudFormation takes 500.
+/// Resources that a stack is filled up to. What is in it may grow beyond.
 pub const RESOURCES_MAX: usize = 450;
-/// Bytes of a template as it is written for people, with indents; CloudFormation takes 1 MB from a bucket.
+/// Bytes that a template is filled up to, as it is written for people, with indents.
 pub const TEMPLATE_BYTES_MAX: usize = 900_000;
-/// Numbers of stacks that the boundaries, and the arcs, are tried in.
-const SHARES: [u64; 4] = [1, 4, 16, 64];
+/// Resources that CloudFormation takes.
+const RESOURCES_LIMIT: usize = 500;
+/// Bytes of a template that CloudFormation takes from a bucket.
+const TEMPLATE_BYTES_LIMIT: usize = 1 << 20;
 
-/// Cuts the parts of a project into stacks, in the order of deployment.
-pub(crate) fn stacks(parts: Parts, names: &ProjectNames, description: &str) -> Result<Vec<Stack>, Vec<Problem>> {
-    let whole: Vec<&Part> = parts.all.iter().collect();
-    let all = by_id(&parts.all);
-    let outputs = outputs(&parts);
-    let single = template(&whole, &all, description, &outputs);
-    if is_fitting(&single) {
-        return Ok(vec![Stack { name: names.stack(), description: description.to_owned(), template: single, after: Vec::new() }]);
+/// Things that leave a stack for another, because theirs is full.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Move {
+    /// The stack that they are in.
+    pub from: String,
+    /// The stack that they will be in.
+    pub to: String,
+    /// How many they are.
+    pub count: usize,
+}
+
+/// The stacks that things are in, by their logical ids; names of stacks and their templates flow in.
+pub fn homes<'a>(deployed: impl Iterator<Item = (&'a str, &'a Value)>) -> BTreeMap<String, String> {
+    let ids = deployed.flat_map(|(name, template)| {
+        let resources = template["Resources"].as_object().into_iter().flatten();
+        resources.map(move |(id, _)| (id.clone(), name.to_owned()))
+    });
+    ids.collect()
+}
+
+/// What does not stay in the stack that it is in.
+pub fn moves(stacks: &[Stack], homes: &BTreeMap<String, String>) -> Vec<Move> {
+    let mut moves: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for stack in stacks {
+        let ids = stack.template["Resources"].as_object().into_iter().flat_map(Map::keys);
+        for from in ids.filter_map(|id| homes.get(id)).filter(|from| **from != stack.name) {
+            *moves.entry((from, &stack.name)).or_default() += 1;
+        }
     }
-    let base: Vec<&Part> = whole.iter().filter(|part| part.group == Group::Base).copied().collect();
-    let first = template(&base, &all, description, &outputs);
-    if !is_fitting(&first) {
-        return Err(vec![too_much("resources", "what all boundaries and arcs build on", base.len())]);
+    moves.into_iter().map(|((from, to), count)| Move { from: from.to_owned(), to: to.to_owned(), count }).collect()
+}
+
+/// How much there is of something.
+#[derive(Clone, Copy, Debug, Default)]
+struct Size {
+    resources: usize,
+    bytes: usize,
+}
+
+impl Size {
+    fn of(part: &Part) -> Size {
+        let alone = json!({"Resources": {&part.id: part.body}});
+        Size { resources: 1, bytes: serde_json::to_string_pretty(&alone).map_or(0, |text| text.len()) }
     }
-    let mut stacks = vec![Stack { name: names.stack(), description: description.to_owned(), template: first, after: Vec::new() }];
-    for (what, is_it) in [("boundaries", is_boundary as fn(&Group) -> Option<&str>), ("arcs", is_arc)] {
-        let members: Vec<&Part> = whole.iter().filter(|part| is_it(&part.group).is_some()).copied().collect();
-        let share = |count: u64| shared(&members, is_it, count);
-        let description = format!("{description}: {what}");
-        let made = |count: u64| -> Vec<(u64, Value)> {
-            share(count).into_iter().map(|(at, members)| (at, template(&members, &all, &description, &Map::new()))).collect()
+
+    fn plus(self, other: Size) -> Size {
+        Size { resources: self.resources + other.resources, bytes: self.bytes + other.bytes }
+    }
+
+    /// Whether a stack may be filled so far.
+    fn is_fitting(self) -> bool {
+        self.resources <= RESOURCES_MAX && self.bytes <= TEMPLATE_BYTES_MAX
+    }
+
+    /// Whether CloudFormation takes so much.
+    fn is_taken(self) -> bool {
+        self.resources <= RESOURCES_LIMIT && self.bytes <= TEMPLATE_BYTES_LIMIT
+    }
+}
+
+/// A stack to be.
+#[derive(Debug)]
+struct Room<'a> {
+    name: String,
+    groups: BTreeSet<&'a Group>,
+    size: Size,
+    /// Whether something leaves it: it is deployed before the stacks that take that in, and takes nothing in itself.
+    is_left: bool,
+}
+
+impl<'a> Room<'a> {
+    fn new(name: String) -> Room<'a> {
+        Room { name, groups: BTreeSet::new(), size: Size::default(), is_left: false }
+    }
+
+    fn take(&mut self, group: &'a Group, size: Size) {
+        self.groups.insert(group);
+        self.size = self.size.plus(size);
+    }
+}
+
+/// Cuts the parts of a project into stacks, in the order of deployment. `homes` are the stacks that things are deployed in, by
+/// their logical ids.
+pub(crate) fn stacks(
+    parts: Parts,
+    names: &ProjectNames,
+    description: &str,
+    homes: &BTreeMap<String, String>,
+) -> Result<Vec<Stack>, Vec<Problem>> {
+    let first = names.stack();
+    let (groups, sizes) = measured(&parts.all);
+    let homes = group_homes(&parts.all, homes);
+    let rooms = match is_single(&sizes, &homes, &first) {
+        true => lay_out(&groups, &sizes, names, &groups.iter().map(|group| (*group, first.as_str())).collect())?,
+        false => lay_out(&groups, &sizes, names, &homes)?,
+    };
+    let (all, outputs) = (by_id(&parts.all), outputs(&parts));
+    let stack = |(at, room): (usize, &Room<'_>)| {
+        let members: Vec<&Part> = parts.all.iter().filter(|part| room.groups.contains(&part.group)).collect();
+        let kind = room.groups.first().map_or("", |group| kind(group));
+        let (description, outputs, after) = match at {
+            0 => (description.to_owned(), outputs.clone(), Vec::new()),
+            _ => (format!("{description}: {kind}"), Map::new(), vec![first.clone()]),
         };
-        let fitting = SHARES.into_iter().map(|count| (count, made(count))).find(|(_, made)| made.iter().all(|(_, made)| is_fitting(made)));
-        let Some((count, templates)) = fitting else { return Err(vec![too_much(what, what, members.len())]) };
-        stacks.extend(templates.into_iter().map(|(at, template)| {
-            let part = if count == 1 { what.to_owned() } else { format!("{what}-{at}") };
-            Stack { name: names.stack_part(&part), description: description.clone(), template, after: vec![names.stack()] }
-        }));
-    }
-    Ok(stacks)
+        let template = template(&members, &all, &description, &outputs);
+        Stack { name: room.name.clone(), description, template, after }
+    };
+    Ok(rooms.iter().enumerate().map(stack).collect())
 }
 
 /// One stack of all the parts.
@@ -55,30 +135,103 @@ pub(crate) fn single(parts: &Parts, name: String, description: &str) -> Stack {
     Stack { name, description: description.to_owned(), template, after: Vec::new() }
 }
 
+/// The groups in the order in which they were added, the base first, and how much each is.
+fn measured(parts: &[Part]) -> (Vec<&Group>, BTreeMap<&Group, Size>) {
+    let (mut groups, mut sizes) = (Vec::new(), BTreeMap::<&Group, Size>::new());
+    for part in parts {
+        let size = sizes.entry(&part.group).or_default();
+        if size.resources == 0 {
+            groups.push(&part.group);
+        }
+        *size = size.plus(Size::of(part));
+    }
+    groups.sort_by_key(|group| **group != Group::Base);
+    (groups, sizes)
+}
+
+/// The stacks that groups are deployed in.
+fn group_homes<'a>(parts: &'a [Part], homes: &'a BTreeMap<String, String>) -> BTreeMap<&'a Group, &'a str> {
+    parts.iter().rev().filter_map(|part| Some((&part.group, homes.get(&part.id)?.as_str()))).collect()
+}
+
+/// Whether one stack does: all fits, and nothing is deployed elsewhere.
+fn is_single(sizes: &BTreeMap<&Group, Size>, homes: &BTreeMap<&Group, &str>, first: &str) -> bool {
+    let whole = sizes.values().fold(Size::default(), |sum, size| sum.plus(*size));
+    whole.is_fitting() && homes.iter().all(|(group, home)| **group == Group::Base || *home == first)
+}
+
+/// Gives every group its stack: the one that it is deployed in while that has room, else the first of its kind that has.
+fn lay_out<'a>(
+    groups: &[&'a Group],
+    sizes: &BTreeMap<&'a Group, Size>,
+    names: &ProjectNames,
+    homes: &BTreeMap<&Group, &str>,
+) -> Result<Vec<Room<'a>>, Vec<Problem>> {
+    let mut rooms = vec![Room::new(names.stack())];
+    let mut homeless = Vec::new();
+    for group in groups {
+        let home = if **group == Group::Base { Some(rooms[0].name.clone()) } else { homes.get(group).map(|home| (*home).to_owned()) };
+        let Some(home) = home else {
+            homeless.push(*group);
+            continue;
+        };
+        let room = room_of(&mut rooms, &home);
+        match room.size.plus(sizes[group]).is_taken() {
+            true => room.take(group, sizes[group]),
+            false if **group == Group::Base => {
+                return Err(vec![too_much("resources", "what all boundaries and arcs build on", sizes[group].resources)]);
+            }
+            false => {
+                room.is_left = true;
+                homeless.push(group);
+            }
+        }
+    }
+    for group in homeless {
+        place(&mut rooms, group, sizes, names)?;
+    }
+    rooms[1..].sort_by_key(|room| !room.is_left);
+    Ok(rooms)
+}
+
+fn room_of<'a, 'b>(rooms: &'b mut Vec<Room<'a>>, name: &str) -> &'b mut Room<'a> {
+    let at = rooms.iter().position(|room| room.name == name).unwrap_or_else(|| {
+        rooms.push(Room::new(name.to_owned()));
+        rooms.len() - 1
+    });
+    &mut rooms[at]
+}
+
+fn place<'a>(
+    rooms: &mut Vec<Room<'a>>,
+    group: &'a Group,
+    sizes: &BTreeMap<&'a Group, Size>,
+    names: &ProjectNames,
+) -> Result<(), Vec<Problem>> {
+    let kind = kind(group);
+    for at in 1..=STACKS_MAX {
+        let room = room_of(rooms, &names.stack_part(&format!("{kind}-{at}")));
+        if !room.is_left && room.size.plus(sizes[group]).is_fitting() {
+            room.take(group, sizes[group]);
+            return Ok(());
+        }
+    }
+    let all: usize = sizes.iter().filter(|(other, _)| self::kind(other) == kind).map(|(_, size)| size.resources).sum();
+    Err(vec![too_much(kind, kind, all)])
+}
+
 fn too_much(path: &str, what: &str, count: usize) -> Problem {
     let message = format!("{count} things for {what} are more than stacks take");
     Problem { path: path.to_owned(), message, fix: Some("make two projects of it".to_owned()) }
 }
 
-fn is_boundary(group: &Group) -> Option<&str> {
-    if let Group::Boundary(name) = group { Some(name) } else { None }
-}
-
-fn is_arc(group: &Group) -> Option<&str> {
-    if let Group::Arc(name) = group { Some(name) } else { None }
-}
-
-fn shared<'a>(members: &[&'a Part], name: fn(&Group) -> Option<&str>, count: u64) -> BTreeMap<u64, Vec<&'a Part>> {
-    let mut shares: BTreeMap<u64, Vec<&Part>> = BTreeMap::new();
-    for part in members {
-        shares.entry(hash(name(&part.group).unwrap_or_default()) % count).or_default().push(part);
+/// What a stack of such groups is called.
+fn kind(group: &Group) -> &'static str {
+    match group {
+        Group::Base => "",
+        Group::Boundary(_) => STACK_KINDS[0],
+        Group::Arc(_) => STACK_KINDS[1],
     }
-    shares
-}
-
-fn is_fitting(template: &Value) -> bool {
-    let resources = template["Resources"].as_object().map_or(0, Map::len);
-    resources <= RESOURCES_MAX && serde_json::to_string_pretty(template).is_ok_and(|text| text.len() <= TEMPLATE_BYTES_MAX)
 }
 
 fn by_id(parts: &[Part]) -> BTreeMap<&str, &Part> {

@@ -549,6 +549,109 @@ fn one_more_arc_moves_no_other() {
     assert!(before.iter().all(|(id, home)| after.get(id) == Some(home)));
 }
 
+/// Deploys over what is deployed, by logical id, as `arc deploy` does: the first stack, then what is obsolete goes, then the
+/// others. Nothing may be made while another stack has it, because it has its name.
+fn deployed_over(project: &Project, homes: &BTreeMap<String, String>, change: impl Fn(&mut ProjectOptions)) -> BTreeMap<String, String> {
+    let mut options = ProjectOptions { homes: homes.clone(), ..options(project) };
+    change(&mut options);
+    let stacks = super::project(project, &options).unwrap_or_else(|problems| panic!("{problems:#?}"));
+    let mut there = homes.clone();
+    for (at, stack) in stacks.iter().enumerate() {
+        let resources = stack.template["Resources"].as_object().unwrap();
+        assert!(resources.len() <= 500, "{} has {}", stack.name, resources.len());
+        there.retain(|id, home| *home != stack.name || resources.contains_key(id));
+        for id in resources.keys() {
+            let before = there.insert(id.clone(), stack.name.clone());
+            assert!(before.as_ref().is_none_or(|home| *home == stack.name), "{id} is in {before:?} and made in {}", stack.name);
+        }
+        if at == 0 {
+            there.retain(|_, home| stacks.iter().any(|stack| stack.name == *home));
+        }
+    }
+    there
+}
+
+fn stack_counts(homes: &BTreeMap<String, String>) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    homes.values().for_each(|home| *counts.entry(home).or_default() += 1);
+    counts.iter().map(|(name, count)| format!("{name} {count}\n")).collect()
+}
+
+#[test]
+fn whatever_is_deployed_next_nothing_is_in_two_stacks() {
+    let mut there = BTreeMap::new();
+    let mut told = String::new();
+    for arcs in [40, 60, 300, 90, 20, 60] {
+        let before = there.clone();
+        there = deployed_over(&large(arcs), &there, |_| {});
+        assert!(there.iter().all(|(id, home)| before.get(id).is_none_or(|before| before == home)), "what is deployed moves");
+        told += &format!("{arcs} arcs\n{}", stack_counts(&there));
+    }
+    there = deployed_over(&large(60), &there, |options| options.exclude_all_arcs = true);
+    told += &format!("none\n{}", stack_counts(&there));
+    expect![[r#"
+        45 arcs
+        test-lake-1-0 32
+        test-lake-1-0-arcs-1 180
+        test-lake-1-0-boundaries-1 18
+        90 arcs
+        test-lake-1-0 32
+        test-lake-1-0-arcs-1 188
+        test-lake-1-0-arcs-2 172
+        test-lake-1-0-boundaries-1 18
+        300 arcs
+        test-lake-1-0 32
+        test-lake-1-0-arcs-1 188
+        test-lake-1-0-arcs-2 188
+        test-lake-1-0-arcs-3 188
+        test-lake-1-0-arcs-4 188
+        test-lake-1-0-arcs-5 188
+        test-lake-1-0-arcs-6 188
+        test-lake-1-0-arcs-7 72
+        test-lake-1-0-boundaries-1 18
+        90 arcs
+        test-lake-1-0 32
+        test-lake-1-0-arcs-1 188
+        test-lake-1-0-arcs-2 172
+        test-lake-1-0-boundaries-1 18
+        20 arcs
+        test-lake-1-0 32
+        test-lake-1-0-arcs-1 80
+        test-lake-1-0-boundaries-1 18
+        60 arcs
+        test-lake-1-0 32
+        test-lake-1-0-arcs-1 188
+        test-lake-1-0-arcs-2 52
+        test-lake-1-0-boundaries-1 18
+        none
+        test-lake-1-0 15
+        test-lake-1-0-boundaries-1 18
+    "#]]
+    .assert_eq(&told);
+}
+
+#[test]
+fn a_stack_that_became_too_full_lets_go_of_some_before_another_takes_them() {
+    let project = large(120);
+    let fresh = deployed_over(&project, &BTreeMap::new(), |_| {});
+    let full: BTreeMap<String, String> = fresh
+        .iter()
+        .map(|(id, home)| (id.clone(), if home.contains("-arcs-") { "test-lake-1-0-arcs-3".to_owned() } else { home.clone() }))
+        .collect();
+    let after = deployed_over(&project, &full, |_| {});
+    let stacks = super::project(&project, &ProjectOptions { homes: full.clone(), ..options(&project) }).unwrap();
+    let order: Vec<&str> = stacks.iter().map(|stack| stack.name.as_str()).collect();
+    expect![[r#"
+        test-lake-1-0 32
+        test-lake-1-0-arcs-1 188
+        test-lake-1-0-arcs-2 72
+        test-lake-1-0-arcs-3 220
+        test-lake-1-0-boundaries-1 18
+        test-lake-1-0 test-lake-1-0-arcs-3 test-lake-1-0-boundaries-1 test-lake-1-0-arcs-1 test-lake-1-0-arcs-2
+        [Move { from: "test-lake-1-0-arcs-3", to: "test-lake-1-0-arcs-1", count: 188 }, Move { from: "test-lake-1-0-arcs-3", to: "test-lake-1-0-arcs-2", count: 72 }]
+    "#]].assert_eq(&format!("{}{}\n{:?}\n", stack_counts(&after), order.join(" "), moves(&stacks, &full)));
+}
+
 #[test]
 fn no_stack_holds_a_hundred_and_fifty_boundaries() {
     let project = changed(|document| {

@@ -12,6 +12,11 @@ fn from_bootstrap_to_destroy() {
 }
 
 #[test]
+fn stacks_are_made_anew_cut_in_several_and_taken_away() {
+    passes("stacks.py");
+}
+
+#[test]
 fn what_was_in_a_bucket_becomes_lots_and_s3_copies_them() {
     passes("backfill.py");
 }

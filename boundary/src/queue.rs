@@ -421,7 +421,7 @@ mod tests {
         #[test]
         fn nothing_lost_and_nothing_twice(
             sends in prop::collection::vec((0usize..60, 0i64..1_500), 1..80),
-            fates in prop::collection::vec((0usize..30, 0u8..3), 0..8),
+            fates in prop::collection::vec((0usize..30, 0u8..6), 0..8),
             failures in 0u32..6,
             held_max in 1usize..40,
             processes in 1usize..3,
@@ -430,7 +430,9 @@ mod tests {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
             runtime.block_on(async {
                 let queue = Arc::new(MemoryQueue::default());
-                let fate = |n: u8| [Fate::Refuse, Fate::RefuseAfter, Fate::Twice][usize::from(n)];
+                let fates_of_calls =
+                    [Fate::Refuse, Fate::RefuseAfter, Fate::Twice, Fate::Conflict, Fate::ConflictAfter, Fate::ConflictBefore];
+                let fate = |n: u8| fates_of_calls[usize::from(n)];
                 let storm = Arc::new(FailAt(Mutex::new(fates.iter().map(|(left, n)| (*left, fate(*n))).collect())));
                 let faults: Arc<dyn Faults> = storm.clone();
                 let objects = ObjectStores::memory().wrapped(move |store| Arc::new(FaultyStore::new(store, faults.clone())));

@@ -281,7 +281,10 @@ impl Boundary {
                 Ok(Some(CommittedLot { lot: open, state: manifest.state, objects: manifest.uris.len() }))
             }
             Err(ManifestsError::Committed { .. }) => {
-                self.fold(open).await?;
+                // Without it nothing says that this lot is done: the next must not be begun.
+                if self.fold(open).await?.is_none() {
+                    return Err(self.stores.manifest.contended(&paths::commit(&self.spec.dataset.id(), open, 1)).into());
+                }
                 waiting.extend(manifest.objects.into_iter().filter_map(Arrival::from_object));
                 *waiting = self.index.unknown(std::mem::take(waiting)).await?;
                 self.announce(open).await?;
@@ -315,7 +318,7 @@ pub(crate) async fn agree_on_first_lot(stores: &Stores, spec: &BoundarySpec, fir
         document["filled_from"] = from.to_string().into();
     }
     stores.metadata.create(&paths::first_lot(&spec.dataset.id()), document.to_string()).await?;
-    Ok(first_lot(stores, spec).await?.unwrap_or(first))
+    first_lot(stores, spec).await?.ok_or_else(|| stores.metadata.contended(&paths::first_lot(&spec.dataset.id())).into())
 }
 
 #[cfg(test)]
@@ -532,7 +535,14 @@ mod tests {
     }
 
     fn fate() -> impl Strategy<Value = Fate> {
-        prop_oneof![Just(Fate::Refuse), Just(Fate::RefuseAfter), Just(Fate::Twice)]
+        prop_oneof![
+            Just(Fate::Refuse),
+            Just(Fate::RefuseAfter),
+            Just(Fate::Twice),
+            Just(Fate::Conflict),
+            Just(Fate::ConflictAfter),
+            Just(Fate::ConflictBefore)
+        ]
     }
 
     proptest! {
@@ -545,7 +555,7 @@ mod tests {
             fates in proptest::collection::btree_map(0usize..200, fate(), 0..20),
             infrequent: bool,
         ) {
-            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
             runtime.block_on(async {
                 let arrival = if infrequent { EventArrival::Infrequent } else { EventArrival::Frequent };
                 let plain: Arc<dyn object_store::ObjectStore> = Arc::new(InMemory::new());

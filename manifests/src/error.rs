@@ -58,6 +58,12 @@ pub enum ManifestsError {
         /// The generation that was taken.
         generation: u32,
     },
+    /// Others were writing the document whenever it was to be created, and none of them left one.
+    #[error("create `{path}`: another write of it was under way at each try, and none is there; try again")]
+    Contended {
+        /// The path.
+        path: String,
+    },
     /// Another attempt holds the lease, or took it over.
     #[error("lot {lot} of arc {arc} belongs to attempt {attempt} until {until}")]
     Leased {
@@ -95,7 +101,7 @@ impl ManifestsError {
     pub fn is_transient(&self) -> bool {
         match self {
             ManifestsError::Store { source, .. } => is_transient(source),
-            ManifestsError::Leased { .. } | ManifestsError::Bus { .. } => true,
+            ManifestsError::Contended { .. } | ManifestsError::Leased { .. } | ManifestsError::Bus { .. } => true,
             _ => false,
         }
     }

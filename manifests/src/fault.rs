@@ -2,15 +2,15 @@
 //! flow out. The simulator decides fates by seed; the `arc` program's crash tests kill the process at the n-th write.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt, PutMultipartOptions,
-    PutOptions, PutPayload, PutResult, Result, UploadPart,
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
 };
 
 /// What becomes of a call.
@@ -24,6 +24,13 @@ pub enum Fate {
     RefuseAfter,
     /// It happens twice.
     Twice,
+    /// Where it creates what must not be there, the caller is told of a conflict with another write of the same name, as S3
+    /// says with 409: it has no effect. All else happens.
+    Conflict,
+    /// The same, and it has its effect: the other write was an earlier try of the same caller.
+    ConflictAfter,
+    /// The same, and it has its effect only when the store is next written to.
+    ConflictBefore,
 }
 
 /// Who decides. `write` says whether the call changes the store; `action` and `path` say what it is.
@@ -38,12 +45,13 @@ pub trait Faults: Send + Sync + fmt::Debug {
 pub struct FaultyStore {
     inner: Arc<dyn ObjectStore>,
     faults: Arc<dyn Faults>,
+    under_way: Arc<Mutex<Vec<(Path, PutPayload)>>>,
 }
 
 impl FaultyStore {
     /// `inner`, with every call's fate decided by `faults`.
     pub fn new(inner: Arc<dyn ObjectStore>, faults: Arc<dyn Faults>) -> FaultyStore {
-        FaultyStore { inner, faults }
+        FaultyStore { inner, faults, under_way: Arc::default() }
     }
 
     async fn run<T, F: Future<Output = Result<T>>>(
@@ -53,8 +61,13 @@ impl FaultyStore {
         path: &Path,
         call: impl Fn() -> F,
     ) -> Result<T> {
-        match self.faults.fate(action, write, path.as_ref()).await {
-            Fate::Pass => call().await,
+        let fate = self.faults.fate(action, write, path.as_ref()).await;
+        self.meet(fate, action, call).await
+    }
+
+    async fn meet<T, F: Future<Output = Result<T>>>(&self, fate: Fate, action: &'static str, call: impl Fn() -> F) -> Result<T> {
+        match fate {
+            Fate::Pass | Fate::Conflict | Fate::ConflictAfter | Fate::ConflictBefore => call().await,
             Fate::Refuse => Err(refusal(action)),
             Fate::RefuseAfter => {
                 call().await?;
@@ -66,6 +79,30 @@ impl FaultyStore {
                 first
             }
         }
+    }
+
+    /// Creates a document, in conflict with another write where its fate says so.
+    async fn create(&self, path: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        let fate = self.faults.fate("put", true, path.as_ref()).await;
+        self.land().await;
+        match fate {
+            Fate::Conflict => {}
+            Fate::ConflictAfter => _ = self.inner.put_opts(path, payload, options).await,
+            Fate::ConflictBefore => self.with_under_way(|under_way| under_way.push((path.clone(), payload))),
+            fate => return self.meet(fate, "put", || self.inner.put_opts(path, payload.clone(), options.clone())).await,
+        }
+        Err(Error::AlreadyExists { path: path.to_string(), source: "injected conflict".into() })
+    }
+
+    /// What was under way lands, where nothing else has come first.
+    async fn land(&self) {
+        for (path, payload) in self.with_under_way(std::mem::take) {
+            let _ = self.inner.put_opts(&path, payload, PutMode::Create.into()).await;
+        }
+    }
+
+    fn with_under_way<T>(&self, work: impl FnOnce(&mut Vec<(Path, PutPayload)>) -> T) -> T {
+        work(&mut self.under_way.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -82,6 +119,9 @@ impl fmt::Display for FaultyStore {
 #[async_trait]
 impl ObjectStore for FaultyStore {
     async fn put_opts(&self, path: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        if options.mode == PutMode::Create {
+            return self.create(path, payload, options).await;
+        }
         self.run("put", true, path, || self.inner.put_opts(path, payload.clone(), options.clone())).await
     }
 
@@ -138,20 +178,20 @@ impl MultipartUpload for FaultyUpload {
         let (part, faults, path) = (self.inner.put_part(data), self.faults.clone(), self.path.clone());
         Box::pin(async move {
             match faults.fate("part", true, &path).await {
-                Fate::Pass | Fate::Twice => part.await,
                 Fate::Refuse | Fate::RefuseAfter => Err(refusal("part")),
+                _ => part.await,
             }
         })
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
         match self.faults.fate("complete", true, &self.path).await {
-            Fate::Pass | Fate::Twice => self.inner.complete().await,
             Fate::Refuse => Err(refusal("complete")),
             Fate::RefuseAfter => {
                 self.inner.complete().await?;
                 Err(refusal("complete"))
             }
+            _ => self.inner.complete().await,
         }
     }
 

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -60,6 +61,10 @@ impl Buckets {
 
 /// How URIs of S3 begin.
 const S3: &str = "s3://";
+/// Tries at creating a document that is refused though none is there, and the wait after the second, in milliseconds; each
+/// wait is twice the one before, about five seconds together. Another's write of a large commit may take as long.
+const CREATE_TRIES: u32 = 10;
+const CREATE_WAIT_MILLISECONDS: u64 = 20;
 
 impl ObjectStores {
     /// Stores for `file://`.
@@ -177,8 +182,32 @@ impl Root {
     }
 
     /// Writes a document that must not be there yet: true when this call made it, false when it was there.
+    ///
+    /// S3 refuses as well while another write of the same name is under way (409 `ConditionalRequestConflict`), which may come
+    /// to nothing. So a refusal alone says nothing: what is refused and not there is tried again, and at last is
+    /// [`ManifestsError::Contended`].
     pub async fn create(&self, relative: &str, body: impl Into<Bytes>) -> Result<bool, ManifestsError> {
-        let payload = PutPayload::from_bytes(body.into());
+        self.create_in(CREATE_TRIES, relative, PutPayload::from_bytes(body.into())).await
+    }
+
+    async fn create_in(&self, tries: u32, relative: &str, payload: PutPayload) -> Result<bool, ManifestsError> {
+        let mut wait = Duration::from_millis(CREATE_WAIT_MILLISECONDS);
+        for tried in 0..tries {
+            if tried > 1 {
+                tokio::time::sleep(wait).await;
+                wait *= 2;
+            }
+            if self.try_create(relative, payload.clone()).await? {
+                return Ok(true);
+            }
+            if self.exists(relative).await? {
+                return Ok(false);
+            }
+        }
+        Err(self.contended(relative))
+    }
+
+    async fn try_create(&self, relative: &str, payload: PutPayload) -> Result<bool, ManifestsError> {
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         match self.store.put_opts(&self.path(relative), payload, options).await {
             Ok(_) => Ok(true),
@@ -187,12 +216,29 @@ impl Root {
         }
     }
 
+    async fn exists(&self, relative: &str) -> Result<bool, ManifestsError> {
+        match self.store.head(&self.path(relative)).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(ManifestsError::store("read", self.uri(relative), error)),
+        }
+    }
+
+    /// What to say of a document that was to be there, and is not.
+    pub fn contended(&self, relative: &str) -> ManifestsError {
+        ManifestsError::Contended { path: self.uri(relative) }
+    }
+
     /// The same, and true as well where the very same content is there already. A client that tries again after an answer was
     /// lost is told that the document is there, though it made it itself; so what is claimed must say whose it is, or mean
     /// the same whoever writes it.
     pub async fn claim(&self, relative: &str, body: impl Into<Bytes>) -> Result<bool, ManifestsError> {
         let body = body.into();
-        Ok(self.create(relative, body.clone()).await? || self.get(relative).await?.is_some_and(|there| there == body))
+        if self.create(relative, body.clone()).await? {
+            return Ok(true);
+        }
+        let there = self.get(relative).await?;
+        there.map(|there| there == body).ok_or_else(|| self.contended(relative))
     }
 
     /// Reads a document; `None` where there is none.
@@ -282,10 +328,48 @@ impl Stores {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fault::{Fate, Faults, FaultyStore};
 
     #[tokio::test]
     async fn memory_conforms() {
         crate::conformance::store(&Stores::memory().unwrap().manifest).await;
+    }
+
+    /// The fates of the first writes; later ones pass.
+    #[derive(Debug)]
+    struct First(Mutex<Vec<Fate>>);
+
+    #[async_trait::async_trait]
+    impl Faults for First {
+        async fn fate(&self, _: &'static str, write: bool, _: &str) -> Fate {
+            write.then(|| self.0.lock().unwrap().pop()).flatten().unwrap_or(Fate::Pass)
+        }
+    }
+
+    fn in_conflict(fates: &[Fate]) -> Root {
+        let faults: Arc<dyn Faults> = Arc::new(First(Mutex::new(fates.iter().rev().copied().collect())));
+        let objects = ObjectStores::memory().wrapped(move |store| Arc::new(FaultyStore::new(store, faults.clone())));
+        Root::new(&objects, "memory:///lake").unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_conflict_is_no_document() {
+        for fates in [vec![Fate::Conflict], vec![Fate::Conflict; 3]] {
+            let root = in_conflict(&fates);
+            assert!(root.create("a", "1").await.unwrap(), "nobody else has made it");
+            assert!(!root.claim("a", "2").await.unwrap());
+            assert_eq!(root.get("a").await.unwrap().unwrap(), "1");
+        }
+        for fate in [Fate::ConflictAfter, Fate::ConflictBefore] {
+            assert!(in_conflict(&[fate]).claim("a", "1").await.unwrap(), "{fate:?}: its own earlier try made it");
+            assert!(!in_conflict(&[fate]).create("a", "1").await.unwrap(), "{fate:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_conflict_without_end_is_transient() {
+        let error = in_conflict(&[Fate::Conflict; 99]).create_in(4, "a", "1".into()).await.unwrap_err();
+        assert!(matches!(error, ManifestsError::Contended { .. }) && error.is_transient(), "{error}");
     }
 
     #[tokio::test]

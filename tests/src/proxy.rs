@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, TRANSFER_ENCODING};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, IF_NONE_MATCH, TRANSFER_ENCODING};
 use hyper::http::request::Parts;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode, Uri};
@@ -43,6 +43,10 @@ pub enum Fault {
     BrokenAfter,
     /// The server says 503 SlowDown.
     SlowDown,
+    /// The server says 409 to what creates an object that must not be there, and has done nothing.
+    Conflict,
+    /// The same, and it has done it.
+    ConflictAfter,
 }
 
 impl Fault {
@@ -56,6 +60,8 @@ impl Fault {
         Fault::Broken,
         Fault::BrokenAfter,
         Fault::SlowDown,
+        Fault::Conflict,
+        Fault::ConflictAfter,
     ];
     /// Those that a client which tries again never notices.
     pub const TRANSPARENT: &[Fault] = &[Fault::Delay, Fault::Broken, Fault::SlowDown];
@@ -63,6 +69,8 @@ impl Fault {
 
 /// The longest delay, in milliseconds.
 const DELAY_MILLISECONDS_MAX: u64 = 40;
+/// What S3 says while another write of the same name is under way.
+const CONFLICT: &str = "ConditionalRequestConflict";
 
 type Answer = Response<BoxBody<Bytes, io::Error>>;
 
@@ -157,6 +165,7 @@ impl State {
             Some(Fault::CutBefore) => return Err(cut()),
             Some(Fault::Broken) => return Ok(refusal(StatusCode::INTERNAL_SERVER_ERROR, "InternalError")),
             Some(Fault::SlowDown) => return Ok(refusal(StatusCode::SERVICE_UNAVAILABLE, "SlowDown")),
+            Some(Fault::Conflict) if creates(&head) => return Ok(refusal(StatusCode::CONFLICT, CONFLICT)),
             Some(Fault::Delay) => tokio::time::sleep(Duration::from_millis(self.seed.roll(DELAY_MILLISECONDS_MAX))).await,
             _ => {}
         }
@@ -165,6 +174,7 @@ impl State {
             Some(Fault::CutWithin) if is_read(&head, &answer) => Ok(self.half(answer)),
             Some(Fault::CutAfter | Fault::CutWithin) => Err(cut()),
             Some(Fault::BrokenAfter) => Ok(refusal(StatusCode::INTERNAL_SERVER_ERROR, "InternalError")),
+            Some(Fault::ConflictAfter) if creates(&head) => Ok(refusal(StatusCode::CONFLICT, CONFLICT)),
             Some(Fault::Twice) => Ok(whole(self.pass(&head, &body).await?)),
             _ => Ok(whole(answer)),
         }
@@ -192,6 +202,11 @@ impl State {
     }
 }
 
+/// Whether a request creates an object that must not be there.
+fn creates(head: &Parts) -> bool {
+    head.method == Method::PUT && head.headers.contains_key(IF_NONE_MATCH)
+}
+
 /// Whether an answer has a body to be cut.
 fn is_read(head: &Parts, answer: &Response<Bytes>) -> bool {
     head.method != Method::HEAD && !answer.body().is_empty()
@@ -215,7 +230,7 @@ mod tests {
     use super::*;
 
     /// A server that counts what it is asked, and the answers that a client gets through a proxy with one fault alone.
-    async fn ask(faults: &'static [Fault]) -> (u64, Result<(u16, String), String>) {
+    async fn ask(faults: &'static [Fault], method: Method) -> (u64, Result<(u16, String), String>) {
         let asked = Arc::new(AtomicU64::new(0));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -232,7 +247,8 @@ mod tests {
         });
         let proxy = Proxy::start(&url, 1, faults, 1).await;
         let client: Client<HttpConnector, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
-        let request = Request::get(format!("{}/a%20b?c=d", proxy.url())).body(Full::default()).unwrap();
+        let request = Request::builder().method(method).uri(format!("{}/a%20b?c=d", proxy.url()));
+        let request = request.header(IF_NONE_MATCH, "*").body(Full::default()).unwrap();
         let said = match client.request(request).await {
             Err(error) => Err(error.to_string()),
             Ok(answer) => {
@@ -248,14 +264,19 @@ mod tests {
     #[tokio::test]
     async fn every_fault_is_what_its_name_says() {
         let path = |number: u32| Ok((200, format!("{number} /a%20b?c=d")));
-        assert_eq!(ask(&[Fault::Delay]).await, (1, path(1)));
-        assert_eq!(ask(&[Fault::Twice]).await, (2, path(2)));
+        assert_eq!(ask(&[Fault::Delay], Method::GET).await, (1, path(1)));
+        assert_eq!(ask(&[Fault::Twice], Method::GET).await, (2, path(2)));
         for (fault, asked) in [(&[Fault::CutBefore], 0), (&[Fault::CutAfter], 1), (&[Fault::CutWithin], 1)] {
-            let (seen, said) = ask(fault).await;
+            let (seen, said) = ask(fault, Method::GET).await;
             assert!(said.is_err() && seen == asked, "{fault:?}: {seen} {said:?}");
         }
+        for (fault, asked) in [(&[Fault::Conflict], 0), (&[Fault::ConflictAfter], 1)] {
+            assert_eq!(ask(fault, Method::GET).await, (1, path(1)), "{fault:?}: only what creates meets it");
+            let (seen, said) = ask(fault, Method::PUT).await;
+            assert!(seen == asked && said.is_ok_and(|(status, _)| status == 409), "{fault:?}: {seen}");
+        }
         for (fault, asked, status) in [(&[Fault::Broken], 0, 500), (&[Fault::BrokenAfter], 1, 500), (&[Fault::SlowDown], 0, 503)] {
-            let (seen, said) = ask(fault).await;
+            let (seen, said) = ask(fault, Method::GET).await;
             let (found, body) = said.unwrap();
             assert!((seen, found) == (asked, status) && body.contains("<Code>"), "{fault:?}: {seen} {found} {body}");
         }

@@ -142,7 +142,8 @@ impl JobQueue for SimBatch {
 
     async fn submit(&self, job: &Job) -> Result<String, BoundaryError> {
         match self.dice.fate("submit job", true, &job.name).await {
-            Fate::Pass => Ok(self.add(job)),
+            // Nothing of this is a document that is to be created.
+            Fate::Pass | Fate::Conflict | Fate::ConflictAfter | Fate::ConflictBefore => Ok(self.add(job)),
             Fate::Refuse => Err(refusal("submit job")),
             Fate::RefuseAfter => {
                 self.add(job);

@@ -139,7 +139,8 @@ impl SimQueue {
     async fn call<T>(&self, action: &'static str, work: impl Fn() -> T) -> Result<T, BoundaryError> {
         let refusal = || BoundaryError::Service { action, name: "queue".into(), reason: "injected fault".into(), transient: true };
         match self.dice.fate(action, true, "queue").await {
-            Fate::Pass => Ok(work()),
+            // Nothing of this is a document that is to be created.
+            Fate::Pass | Fate::Conflict | Fate::ConflictAfter | Fate::ConflictBefore => Ok(work()),
             Fate::Refuse => Err(refusal()),
             Fate::RefuseAfter => {
                 work();

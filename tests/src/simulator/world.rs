@@ -1,7 +1,8 @@
 //! What a schedule is made of: the seed's dice, the stores seen through them, the project.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use boundary::{BoundarySpec, EventArrival, FilterSpec};
@@ -44,6 +45,8 @@ pub(crate) struct Dice {
     stormy: AtomicBool,
     /// One call in so many is hit; 0 for none.
     odds: u64,
+    /// Paths that have met a fault.
+    met: Mutex<BTreeSet<String>>,
     calls: AtomicU64,
     faults: AtomicU64,
     pub(crate) crashes: AtomicU64,
@@ -82,17 +85,23 @@ impl Dice {
     }
 }
 
+/// What becomes of a call that does not simply pass; of a path that has met a fault before, only the first three.
+const FATES_WITHOUT_CONFLICT: usize = 3;
+const FATES: [Fate; 6] = [Fate::Refuse, Fate::RefuseAfter, Fate::Twice, Fate::Conflict, Fate::ConflictAfter, Fate::ConflictBefore];
+
 /// The dice decide what becomes of a call.
 #[async_trait]
 impl Faults for Dice {
-    async fn fate(&self, _: &'static str, _: bool, _: &str) -> Fate {
+    async fn fate(&self, _: &'static str, _: bool, path: &str) -> Fate {
         self.calls.fetch_add(1, Ordering::Relaxed);
         self.pass_time().await;
         if !self.is_stormy() || self.odds == 0 || self.roll(self.odds) != 0 {
             return Fate::Pass;
         }
         self.faults.fetch_add(1, Ordering::Relaxed);
-        [Fate::Refuse, Fate::RefuseAfter, Fate::Twice][self.place(3)]
+        // Whoever meets a second conflict at once waits for the runtime, where the seed does not rule.
+        let is_first = self.met.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned());
+        FATES[self.place(if is_first { FATES.len() } else { FATES_WITHOUT_CONFLICT })]
     }
 }
 
@@ -131,6 +140,7 @@ impl World {
             time: time.clone(),
             stormy: AtomicBool::new(true),
             odds: [0, 10, 25, 60][usize::try_from(seed % 4).unwrap_or(0)],
+            met: Mutex::default(),
             calls: AtomicU64::new(0),
             faults: AtomicU64::new(0),
             crashes: AtomicU64::new(0),

@@ -57,6 +57,9 @@ pub struct Choice {
     /// Encrypt with this key, an ARN; with the bootstrap's where not given.
     #[arg(long, value_name = "ARN")]
     pub kms: Option<String>,
+    /// The key of a bucket that is made elsewhere, where these credentials may not ask for it; may be given more than once.
+    #[arg(long = "bucket-key", value_name = "BUCKET=ARN")]
+    pub bucket_keys: Vec<String>,
     /// A tag for everything that takes tags; may be given more than once.
     #[arg(long = "tag", value_name = "KEY=VALUE")]
     pub tags: Vec<String>,
@@ -71,6 +74,7 @@ impl Choice {
             only_resource: self.only_resource.clone(),
             image: self.image.clone(),
             kms_key: self.kms.clone(),
+            bucket_keys: keys::of_arguments(&names.placement, &self.bucket_keys)?,
             batch_service_role: self.batch_service_role.clone(),
             no_reserved_concurrency: self.no_reserved_concurrency,
             tags: tags(&self.tags)?,
@@ -183,6 +187,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let folder = code_folder(args.code)?;
     let code = Code::find(&folder, &project, &names.placement.artifact_bucket())?;
     let options = keys::with_store_key(&cloud, args.choice.options(&names)?).await?;
+    let options = keys::with_bucket_keys(&project, &cloud, options, context).await;
     let options = with_tables(&project, options, &stores).await?;
     let there = cloud.project_stacks(&names).await?;
     let options = with_deployed(&project, options, &cloud, &there).await?;

@@ -27,6 +27,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let mut options = args.choice.options(&names)?;
     if cloud.stack(&names.placement.bootstrap_stack()).await?.is_some() {
         options = keys::with_store_key(&cloud, options).await?;
+        options = keys::with_bucket_keys(&project, &cloud, options, context).await;
         options = deploy::with_tables(&project, options, &cloud.stores()?).await?;
     }
     let there = cloud.project_stacks(&names).await?;

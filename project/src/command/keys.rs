@@ -1,10 +1,14 @@
 //! Keys that commands have to know of: what is given, what the bootstrap made and what buckets say of theirs flow in; the
 //! keys that templates name flow out. Nothing is encrypted here.
 
+use std::collections::BTreeMap;
+
+use project::Project;
 use project::synth::{self, CREATE_KEY, Names, ProjectOptions};
 
-use super::Trouble;
+use super::{Context, Trouble};
 use crate::cloud::Cloud;
+use crate::output::escape;
 
 /// What of `--kms` undoes it: S3's own encryption again.
 const NO_KEY: &str = "none";
@@ -42,6 +46,39 @@ pub async fn with_store_key(cloud: &Cloud, options: ProjectOptions) -> anyhow::R
     options.kms_key.iter().try_for_each(|key| check(&cloud.names, key))?;
     let store_key = of_stores(cloud).await?;
     Ok(ProjectOptions { kms_key: options.kms_key.or_else(|| store_key.clone()), store_key, ..options })
+}
+
+/// Keys of buckets as the command line gives them.
+pub fn of_arguments(names: &Names, given: &[String]) -> Result<BTreeMap<String, String>, Trouble> {
+    let pair = |text: &String| {
+        let wrong = |message: String| Trouble::usage(format!("--bucket-key {text}: {message}"));
+        let (bucket, key) = text.split_once('=').ok_or_else(|| wrong("use BUCKET=ARN".to_owned()))?;
+        synth::check_bucket_key(names, key).map_err(wrong)?;
+        Ok((bucket.to_owned(), key.to_owned()))
+    };
+    given.iter().map(pair).collect()
+}
+
+/// The options with the keys of buckets that are made elsewhere, as they say themselves; what was given goes before. Of one
+/// that cannot be asked a note is written.
+pub async fn with_bucket_keys(project: &Project, cloud: &Cloud, mut options: ProjectOptions, context: &Context) -> ProjectOptions {
+    for bucket in synth::foreign_buckets(project, &options) {
+        if options.bucket_keys.contains_key(&bucket) {
+            continue;
+        }
+        let asked = of_bucket(cloud, &bucket).await.map_err(|error| error.message);
+        let read = |key: String| synth::check_bucket_key(&cloud.names, &key).map(|()| key);
+        match asked.and_then(|key| key.map(read).transpose()) {
+            Ok(Some(key)) => drop(options.bucket_keys.insert(bucket, key)),
+            Ok(None) => {}
+            Err(message) if !context.quiet => {
+                eprintln!("note: {}; if it is encrypted with a key of its own, nothing here may use that", escape(&message));
+                eprintln!("  try: --bucket-key {}=ARN", escape(&bucket));
+            }
+            Err(_) => {}
+        }
+    }
+    options
 }
 
 /// The key of the stores: what the bootstrap puts out, or where it says nothing, what a store says.

@@ -51,11 +51,14 @@ pub struct Args {
     /// is asked of AWS here.
     #[arg(long, value_name = "KEY")]
     kms: Option<String>,
+    /// The key of a bucket that is made elsewhere; may be given more than once. `arc deploy` asks the bucket.
+    #[arg(long = "bucket-key", value_name = "BUCKET=ARN")]
+    bucket_keys: Vec<String>,
     /// A tag for everything that takes tags; may be given more than once.
     #[arg(long = "tag", value_name = "KEY=VALUE")]
     tags: Vec<String>,
     /// The bootstrap of the placement instead of the project.
-    #[arg(long, conflicts_with_all = ["exclude_all_arcs", "exclude_arc", "only_resource", "image", "no_reserved_concurrency"])]
+    #[arg(long, conflicts_with_all = ["exclude_all_arcs", "exclude_arc", "only_resource", "image", "no_reserved_concurrency", "bucket_keys"])]
     bootstrap: bool,
     #[command(flatten)]
     network: NetworkArgs,
@@ -180,6 +183,7 @@ fn of_project(
         only_resource: args.only_resource.clone(),
         image: args.image.clone(),
         kms_key: args.kms.clone(),
+        bucket_keys: super::keys::of_arguments(&names.placement, &args.bucket_keys)?,
         no_reserved_concurrency: args.no_reserved_concurrency,
         tags,
         ..ProjectOptions::preview(names)

@@ -157,15 +157,15 @@ pub(crate) fn add_exports(parts: &mut Parts, names: &ProjectNames, project: &Pro
 }
 
 /// What the dispatch function may do for exports.
-pub(crate) fn export_grants(names: &ProjectNames, project: &Project) -> Vec<Value> {
+pub(crate) fn export_grants(names: &ProjectNames, project: &Project, options: &ProjectOptions) -> Vec<Value> {
     let mut groups: Vec<String> = exports(project).filter_map(|(_, entry)| Some(entry["logGroupName"].as_str()?.to_owned())).collect();
     groups.sort();
     groups.dedup();
-    grants::exporting(&names.placement, &groups, &export_folders(project))
+    grants::exporting(&names.placement, &groups, &export_folders(project), options)
 }
 
 /// The folders that exports are written into.
-fn export_folders(project: &Project) -> Vec<Area> {
+pub(crate) fn export_folders(project: &Project) -> Vec<Area> {
     let area = |uri: &str| Area::of_uri(&(uri.trim_end_matches('/').to_owned() + "/"));
     let mut folders: Vec<Area> = exports(project).filter_map(|(_, entry)| area(entry["pathURI"].as_str()?)).collect();
     folders.sort();

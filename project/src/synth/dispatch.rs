@@ -59,7 +59,7 @@ pub(crate) fn add_topic(parts: &mut Parts, names: &ProjectNames, options: &Proje
 /// Adds the function and what calls it: events of the datasets that arcs wait for, jobs that end, a clock.
 pub(crate) fn add(parts: &mut Parts, names: &ProjectNames, project: &Project, arcs: &[&ArcSpec], options: &ProjectOptions, has_jobs: bool) {
     let mut statements = grants::dispatch(names, arcs, reference(TOPIC), arn_of(UNDELIVERED), options);
-    statements.extend(activities::export_grants(names, project));
+    statements.extend(activities::export_grants(names, project, options));
     let mut environment = vec![("ARC_DEPLOYMENT", options.deployment_uri.clone().into()), ("ARC_FAILURES_TOPIC", reference(TOPIC))];
     if has_jobs {
         environment.push(("ARC_JOB_QUEUE", reference(JOB_QUEUE)));

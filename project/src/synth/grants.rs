@@ -1,6 +1,8 @@
 //! What each function and each worker may do: its own datasets, in the ways in which it works on them, and nothing else.
 //! An arc or a boundary flows in, statements flow out. No role may delete a commit or an attempt: those are the truth.
 
+use std::collections::BTreeSet;
+
 use boundary::BoundarySpec;
 use manifests::paths;
 use manifests::{ArcSpec, Dataset, DatasetId};
@@ -34,6 +36,19 @@ fn metadata_area(names: &Names, dataset: &DatasetId) -> Area {
 
 fn data_area(dataset: &Dataset) -> Option<Area> {
     Area::of_uri(&dataset.path_uri)
+}
+
+/// The keys of buckets that are declared elsewhere.
+fn bucket_keys<'a>(options: &'a ProjectOptions, areas: &[Area]) -> BTreeSet<&'a str> {
+    areas.iter().filter_map(|area| options.bucket_keys.get(&area.bucket)).map(String::as_str).collect()
+}
+
+/// Use of the keys: those of stores and declared buckets, and those of other buckets that are read or written.
+fn with_all_keys(options: &ProjectOptions, read: &[Area], written: &[Area]) -> Vec<Value> {
+    let written: BTreeSet<&str> = bucket_keys(options, written).into_iter().chain(options.keys()).collect();
+    let read: Vec<Value> = bucket_keys(options, read).difference(&written).map(|key| Value::from(*key)).collect();
+    let decrypting = (!read.is_empty()).then(|| allow(&["kms:Decrypt"], read));
+    with_keys(&Vec::from_iter(written)).into_iter().chain(decrypting).collect()
 }
 
 /// Committing and announcing of datasets.
@@ -156,7 +171,7 @@ fn dispatch_on(
     statements.extend([allow(&["batch:SubmitJob"], jobs), allow_anywhere(&["batch:DescribeJobs", "batch:ListJobs"])]);
     statements.extend([allow(&["sns:Publish"], vec![topic.clone()]), allow(&["sqs:SendMessage"], vec![undelivered.clone()])]);
     statements.extend([publishing(place), logging(place, &names.function_logs(&names.dispatch_function()))]);
-    statements.extend(with_keys(&options.keys()));
+    statements.extend(with_all_keys(options, &areas.looked_at, &[]));
     statements
 }
 
@@ -190,11 +205,11 @@ pub(crate) fn worker(names: &ProjectNames, arc: &ArcSpec, options: &ProjectOptio
     statements.extend(on_keys(place, &READ, &described, "*"));
     statements.extend(on_keys(place, &READ_WRITE, &learned, "*"));
     statements.extend(on_keys(place, &READ, &Vec::from_iter(Area::folder_of(&options.project_uri)), "*"));
+    statements.extend(with_all_keys(options, &sources, &sinks));
     statements.extend(listing(place, &[sources, sinks, read, written, described, learned, vec![state]].concat()));
     statements.push(publishing(place));
     statements.extend(glue(place, arc));
     statements.extend(athena(names, arc));
-    statements.extend(with_keys(&options.keys()));
     statements
 }
 
@@ -272,10 +287,10 @@ fn up_on(names: &ProjectNames, areas: UpAreas, arcs: &[&ArcSpec], queues: &[Valu
     let described: Vec<Area> = metadata.iter().cloned().chain(own.into_iter().flatten()).collect();
     statements.extend(on_keys(place, &READ_WRITE, &described, "*"));
     statements.extend(on_keys(place, &["s3:DeleteObject"], &metadata, WAITING));
+    statements.extend(with_all_keys(options, &sources, &sinks));
     statements.extend(listing(place, &[sources, sinks, read, written, described].concat()));
     statements.push(publishing(place));
     arcs.iter().for_each(|arc| statements.extend(glue(place, arc).into_iter().chain(athena(names, arc))));
-    statements.extend(with_keys(&options.keys()));
     statements
 }
 
@@ -375,11 +390,12 @@ pub(crate) fn execution(names: &ProjectNames, repositories: &[String], secrets: 
 }
 
 /// Asking for exports of log groups into folders. CloudWatch Logs writes them itself, and wants whoever asks to be allowed it.
-pub(crate) fn exporting(names: &Names, log_groups: &[String], folders: &[Area]) -> Vec<Value> {
+pub(crate) fn exporting(names: &Names, log_groups: &[String], folders: &[Area], options: &ProjectOptions) -> Vec<Value> {
     if log_groups.is_empty() {
         return Vec::new();
     }
     let groups = log_groups.iter().map(|group| json!(names.arn("logs", &format!("log-group:{group}:*")))).collect();
     let asking = [allow(&["logs:CreateExportTask"], groups), allow_anywhere(&["logs:DescribeExportTasks"])];
-    asking.into_iter().chain(on_keys(names, &["s3:PutObject"], folders, "*")).collect()
+    let keys = with_keys(&Vec::from_iter(bucket_keys(options, folders)));
+    asking.into_iter().chain(on_keys(names, &["s3:PutObject"], folders, "*")).chain(keys).collect()
 }

@@ -1,6 +1,8 @@
 //! Keys of KMS: names flow in; the key that a bootstrap makes, and what the policy of a given one has to say, flow out. Whose
 //! a key is decides nothing: a role is allowed the key by its own policy, a service by the key's.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::iam;
@@ -9,11 +11,16 @@ use super::network::exported;
 use super::part::{Parts, arn_of};
 use crate::file::Problem;
 
-/// What is wrong with a key as somebody gives it: policies and log groups know keys by their ARN alone, and an alias in a
-/// policy allows nothing.
-pub fn check_key(names: &Names, text: &str) -> Result<(), String> {
-    let sample = names.arn("kms", "key/…");
-    let wrong = |why: &str| Err(format!("`{text}` {why}: use the ARN of a key, {sample}"));
+/// A key as its ARN says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Key<'a> {
+    region: &'a str,
+    account: &'a str,
+}
+
+/// Reads the ARN of a key: policies and log groups know keys by it alone, and an alias in a policy allows nothing.
+fn read<'a>(names: &Names, text: &'a str) -> Result<Key<'a>, String> {
+    let wrong = |why: &str| Err(refused(names, text, why));
     let parts: Vec<&str> = text.split(':').collect();
     let ["arn", partition, "kms", region, account, thing] = parts[..] else { return wrong("is no ARN of a key") };
     let is_account = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
@@ -21,13 +28,42 @@ pub fn check_key(names: &Names, text: &str) -> Result<(), String> {
     if thing.starts_with("alias/") {
         return wrong("is an alias, which allows nothing in a policy");
     }
-    if partition != names.partition() || !is_account || !thing.strip_prefix("key/").is_some_and(is_id) {
+    if partition != names.partition() || region.is_empty() || !is_account || !thing.strip_prefix("key/").is_some_and(is_id) {
         return wrong("is no ARN of a key");
     }
-    if region != names.region {
-        return wrong(&format!("is a key of {region}, and everything here is in {}", names.region));
+    Ok(Key { region, account })
+}
+
+fn refused(names: &Names, text: &str, why: &str) -> String {
+    format!("`{text}` {why}: use the ARN of a key, {}", names.arn("kms", "key/…"))
+}
+
+/// What is wrong with a key that things of the placement are to be encrypted with.
+pub fn check_key(names: &Names, text: &str) -> Result<(), String> {
+    let key = read(names, text)?;
+    if key.region != names.region {
+        return Err(refused(names, text, &format!("is a key of {}, and everything here is in {}", key.region, names.region)));
     }
     Ok(())
+}
+
+/// What is wrong with a key that a bucket of somebody's is encrypted with, wherever the bucket is.
+pub fn check_bucket_key(names: &Names, text: &str) -> Result<(), String> {
+    read(names, text).map(drop)
+}
+
+/// What owners of keys in other accounts have to do, so that what they encrypt can be read, or written, here.
+pub(crate) fn bucket_notes(names: &Names, bucket_keys: &BTreeMap<String, String>) -> Vec<Problem> {
+    let is_theirs = |key: &str| read(names, key).is_ok_and(|key| key.account != names.account);
+    let statement = json!({
+        "Effect": "Allow", "Principal": account_statement(names)["Principal"], "Action": ["kms:Decrypt", "kms:GenerateDataKey"], "Resource": "*",
+    });
+    let note = |(bucket, key): (&String, &String)| Problem {
+        path: "arcs".to_owned(),
+        message: format!("{bucket} is encrypted with {key}, whose policy has to let in account {}", names.account),
+        fix: Some(format!("add to the key's policy: {statement}")),
+    };
+    bucket_keys.iter().filter(|(_, key)| is_theirs(key)).map(note).collect()
 }
 
 /// What the policy of a key has to say so that services can encrypt what they hold for the placement: messages in queues

@@ -69,7 +69,7 @@ pub use cost::{CostLine, PRICES_AS_OF, PRICES_SOURCE, cost_at_rest};
 pub use deployment::deployment;
 pub(crate) use image::is_uri as is_image_uri;
 pub use image::{Image, image, images};
-pub use key::{check_key, key_note};
+pub use key::{check_bucket_key, check_key, key_note};
 pub(crate) use names::logical;
 pub use names::{Names, ProjectNames};
 pub use network::{Network, subnet_blocks};
@@ -131,6 +131,9 @@ pub struct ProjectOptions {
     pub kms_key: Option<String>,
     /// The key that the placement's stores are encrypted with, an ARN, where that is known: roles need it as well.
     pub store_key: Option<String>,
+    /// Keys, ARNs, of buckets that the project reads or writes and does not declare, where they have any: see
+    /// [`foreign_buckets`].
+    pub bucket_keys: BTreeMap<String, String>,
     /// The role that Batch works with, an ARN; where not given its own service-linked role, which AWS makes when it is first
     /// needed. Some doubles of AWS want one.
     pub batch_service_role: Option<String>,
@@ -220,6 +223,17 @@ pub fn deployed_arcs<'a>(project: &'a Project, options: &ProjectOptions) -> Vec<
     let is_in =
         |arc: &&ArcSpec| !options.exclude_all_arcs && options.only_resource.is_none() && !options.exclude_arcs.contains(&arc.id.arc);
     project.arcs.iter().filter(is_in).collect()
+}
+
+/// The buckets that a deployment's arcs and exports read or write, and that are made elsewhere: how they are encrypted, they
+/// alone can say.
+pub fn foreign_buckets(project: &Project, options: &ProjectOptions) -> BTreeSet<String> {
+    let arcs = deployed_arcs(project, options);
+    let sources = arcs.iter().flat_map(|arc| arc.sources.iter().map(|source| &source.dataset));
+    let sinks = arcs.iter().flat_map(|arc| arc.sinks.iter().map(|sink| &sink.dataset));
+    let areas = sources.chain(sinks).filter_map(|dataset| iam::Area::of_uri(&dataset.path_uri));
+    let areas = areas.chain(activities::export_folders(project));
+    areas.map(|area| area.bucket).filter(|bucket| declared_bucket(&project.resources, bucket).is_none()).collect()
 }
 
 /// The architectures that packages of the functions are needed for: dispatch is always the default one.

@@ -14,6 +14,7 @@ pub fn notes(project: &Project, options: &ProjectOptions) -> Vec<Problem> {
     let mut notes = project.notes.clone();
     let given = options.kms_key.iter().filter(|key| Some(*key) != options.store_key.as_ref());
     notes.extend(given.map(|given| key::key_note(&names.placement, given)));
+    notes.extend(key::bucket_notes(&names.placement, &options.bucket_keys));
     if project.is_served_by_up() {
         notes.extend(served(project, options));
         return notes;

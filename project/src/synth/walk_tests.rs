@@ -357,12 +357,46 @@ fn whoever_works_on_stores_and_buckets_has_the_keys_of_both() {
             |key: &str| Vec::from_iter(roles.iter().filter(|(_, role)| role.may("kms:GenerateDataKey", key)).map(|(id, _)| id.as_str()));
         let all: &[&str] = match change {
             None => &["ArcArchiveRole", "ArcErrorsRole", "ArcToParquetRole", "BoundaryInRole", "BoundaryOtherRole", "DispatchRole"],
-            Some(_) => &["UpPolicy2"],
+            Some(_) => &["UpPolicy1"],
         };
         assert_eq!(may(stores), all);
         assert_eq!(may(own).into_iter().filter(|id| *id != "ExecutionRole").collect::<Vec<_>>(), all);
         assert!(roles.values().all(|role| !role.may("kms:Decrypt", "arn:aws:kms:us-east-2:123456789012:key/other")));
     }
+}
+
+#[test]
+fn keys_of_other_buckets_are_for_who_reads_or_writes_there() {
+    let project = changed(|document| {
+        document["activities"] = json!([{"type": "aws:core:cloudWatchExport", "name": "app", "interval": "Hours",
+            "logGroupName": "/web/app", "pathURI": "s3://their-logs/app/"}]);
+    });
+    let mut options = options(&project);
+    assert_eq!(Vec::from_iter(foreign_buckets(&project, &options)), ["foreign-archive", "foreign-logs", "their-logs"]);
+    let key = |id: &str| format!("arn:aws:kms:eu-west-1:210987654321:key/{id}");
+    options.bucket_keys = ["foreign-archive", "foreign-logs", "their-logs"].map(|bucket| (bucket.to_owned(), key(bucket))).into();
+    let roles = roles_with(&project, &options);
+    let mut text = String::new();
+    for (id, role) in &roles {
+        for (bucket, key) in &options.bucket_keys {
+            let can = [('d', role.may("kms:Decrypt", key)), ('e', role.may("kms:GenerateDataKey", key))];
+            let letters: String = can.iter().filter_map(|(letter, may)| may.then_some(*letter)).collect();
+            text += &if letters.is_empty() { letters } else { format!("{id} {letters} {bucket}\n") };
+        }
+    }
+    expect_test::expect![[r#"
+        ArcArchiveRole de foreign-archive
+        ArcArchiveRole d foreign-logs
+        DispatchRole de their-logs
+    "#]]
+    .assert_eq(&text);
+    let told = notes(&project, &options).into_iter().filter(|note| note.message.contains("is encrypted with"));
+    expect_test::expect![[r#"
+        foreign-archive is encrypted with arn:aws:kms:eu-west-1:210987654321:key/foreign-archive, whose policy has to let in account 123456789012 [add to the key's policy: {"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::123456789012:root"},"Action":["kms:Decrypt","kms:GenerateDataKey"],"Resource":"*"}]
+        foreign-logs is encrypted with arn:aws:kms:eu-west-1:210987654321:key/foreign-logs, whose policy has to let in account 123456789012 [add to the key's policy: {"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::123456789012:root"},"Action":["kms:Decrypt","kms:GenerateDataKey"],"Resource":"*"}]
+        their-logs is encrypted with arn:aws:kms:eu-west-1:210987654321:key/their-logs, whose policy has to let in account 123456789012 [add to the key's policy: {"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::123456789012:root"},"Action":["kms:Decrypt","kms:GenerateDataKey"],"Resource":"*"}]
+    "#]]
+        .assert_eq(&told.map(|note| format!("{} [{}]\n", note.message, note.fix.unwrap_or_default())).collect::<String>());
 }
 
 #[test]

@@ -322,7 +322,8 @@ fn glue(names: &Names, arc: &ArcSpec) -> Vec<Value> {
     tables.map(|(catalog, database, table)| allow(&actions, table_arns(names, &catalog, &database, &table))).collect()
 }
 
-/// Queries that Athena runs: in the arc's workgroup, over the tables of the arc's sources, with results of its own.
+/// Queries that Athena runs: in the arc's workgroup, over the tables of the arc's sources, with results of its own. Athena
+/// wants to see the catalog and the database `default` beside, whatever a query is about.
 fn athena(names: &ProjectNames, arc: &ArcSpec) -> Vec<Value> {
     if !runtime::is_athena(arc) {
         return Vec::new();
@@ -343,6 +344,7 @@ fn athena(names: &ProjectNames, arc: &ArcSpec) -> Vec<Value> {
     let mut tables: Vec<Value> = tables.collect();
     tables.sort_by_key(Value::to_string);
     tables.dedup();
+    let default = ["catalog", "database/default"].map(|thing| Value::from(place.arn("glue", thing)));
     let mut buckets: Vec<String> = arc
         .sources
         .iter()
@@ -357,6 +359,7 @@ fn athena(names: &ProjectNames, arc: &ArcSpec) -> Vec<Value> {
     let mut statements = vec![
         allow(&actions, vec![workgroup.into()]),
         allow(&["glue:GetDatabase", "glue:GetTable", "glue:GetPartition", "glue:GetPartitions"], tables),
+        allow(&["glue:GetDatabase"], default.to_vec()),
         allow(&["s3:GetBucketLocation"], buckets.iter().map(|bucket| place.s3_arn(bucket).into()).collect()),
     ];
     statements.extend(on_keys(place, &DATA_WRITE, &results, "*"));

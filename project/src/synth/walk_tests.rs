@@ -178,6 +178,10 @@ fn athena_runs_over_the_tables_of_its_arc_alone() {
         }
         assert_eq!(role.may("glue:GetTable", &arn("glue", "table/test_lake_1_0/parquet")), is_it, "{id}");
         assert!(!role.may("glue:GetTable", &arn("glue", "table/test_lake_1_0/errors")), "{id}");
+        for thing in ["catalog", "database/default"] {
+            assert_eq!(role.may("glue:GetDatabase", &arn("glue", thing)), is_it, "{id} {thing}: Athena looks there whatever it reads");
+        }
+        assert!(!role.may("glue:GetTable", &arn("glue", "table/default/t")), "{id}");
         assert_eq!(role.may("s3:DeleteObject", &key("athena/lake/1.0/errors/20261121PT1H000/000001/rows/x")), is_it, "{id}");
         assert!(!role.may("s3:GetObject", &key("athena/lake/1.0/other/x")), "{id}");
     }

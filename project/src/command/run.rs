@@ -142,11 +142,16 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let project = from.load()?;
     let arc = find_arc(&project, name)?.clone();
     check_unit(&arc, lot)?;
-    let engine = from.open(project).await?;
+    let job = Job::of_environment();
+    // What a job works on, its deployment has registered: a worker's role may not even read all of that.
+    let engine = match job {
+        Some(_) => Engine::look(project, &from.cloud).await?,
+        None => from.open(project).await?,
+    };
     let plan = plan(&engine, &arc, lot, context).await?;
     check_state(&engine, &arc, &plan, args.manifest_state).await?;
     let ran = run_or_stop(&engine, &arc, &plan, Stop::on_signals()?, context).await?;
-    if let Some(job) = Job::of_environment() {
+    if let Some(job) = job {
         let metrics = job.metrics(&engine.project.name, &arc, &ran, chrono::Utc::now());
         metrics.iter().for_each(|line| eprintln!("{line}"));
         if matches!(ran.outcome, Outcome::Failed { is_transient: true, .. } | Outcome::Elsewhere) {

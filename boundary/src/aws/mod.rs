@@ -35,8 +35,42 @@ where
     BoundaryError::Service { action, name: name.to_owned(), reason, transient: true }
 }
 
+/// An error as a function ends with it: the runtime of Lambda logs how it is debugged, so that is what it tells and no more.
+pub fn told(error: impl std::fmt::Display) -> lambda_runtime::Error {
+    Told(error.to_string()).into()
+}
+
+struct Told(String);
+
+impl std::fmt::Display for Told {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::fmt::Debug for Told {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Told {}
+
 /// What the environment says of AWS beyond what its SDK reads by itself: another endpoint for S3.
 pub fn settings() -> manifests::AwsSettings {
     let s3_endpoint_url = std::env::var("AWS_ENDPOINT_URL_S3").ok();
     manifests::AwsSettings { s3_endpoint_url, ..manifests::AwsSettings::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_an_error_is_debugged_tells_no_more_than_the_error() {
+        let source = object_store::Error::Generic { store: "S3", source: "400 Bad Request: ExpiredToken".into() };
+        let error = BoundaryError::Listing { uri: "s3://raw/in/".into(), source };
+        let (said, told) = (error.to_string(), told(error));
+        assert_eq!([format!("{told}"), format!("{told:?}"), format!("{told:#?}")], [said.clone(), said.clone(), said]);
+    }
 }

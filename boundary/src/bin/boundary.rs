@@ -1,7 +1,7 @@
 //! The boundary's function on AWS Lambda. The environment says what it is the boundary of: `ARC_DEPLOYMENT` (the URI of a
 //! deployment), `ARC_BOUNDARY` (a name in it) and, where there is a queue, `ARC_QUEUE_URL`.
 
-use boundary::aws::{BoundaryFunction, Deployment};
+use boundary::aws::{BoundaryFunction, Deployment, told};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use manifests::Aws;
 use serde_json::Value;
@@ -10,9 +10,9 @@ use serde_json::Value;
 async fn main() -> Result<(), Error> {
     boundary::aws::logs::start_function();
     let aws = Aws::load(&boundary::aws::settings()).await;
-    let deployment = Deployment::load(&aws.objects(), &std::env::var("ARC_DEPLOYMENT")?).await?;
+    let deployment = Deployment::load(&aws.objects(), &std::env::var("ARC_DEPLOYMENT")?).await.map_err(told)?;
     let queue = std::env::var("ARC_QUEUE_URL").ok();
-    let function = &BoundaryFunction::new(&aws, &deployment, &std::env::var("ARC_BOUNDARY")?, queue.as_deref())?;
-    let call = |event: LambdaEvent<Value>| async move { Ok::<Value, Error>(function.call(&event.payload, &chrono::Utc::now).await?) };
+    let function = &BoundaryFunction::new(&aws, &deployment, &std::env::var("ARC_BOUNDARY")?, queue.as_deref()).map_err(told)?;
+    let call = |event: LambdaEvent<Value>| async move { function.call(&event.payload, &chrono::Utc::now).await.map_err(told) };
     lambda_runtime::run(service_fn(call)).await
 }

@@ -1,7 +1,7 @@
 //! The dispatch function on AWS Lambda. The environment says for which project: `ARC_DEPLOYMENT` (the URI of a deployment),
 //! `ARC_JOB_QUEUE` (where jobs go; none where there are no arcs) and `ARC_FAILURES_TOPIC` (where failures are told).
 
-use boundary::aws::{Deployment, DispatchFunction};
+use boundary::aws::{Deployment, DispatchFunction, told};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use manifests::Aws;
 use serde_json::Value;
@@ -10,9 +10,9 @@ use serde_json::Value;
 async fn main() -> Result<(), Error> {
     boundary::aws::logs::start_function();
     let aws = Aws::load(&boundary::aws::settings()).await;
-    let deployment = Deployment::load(&aws.objects(), &std::env::var("ARC_DEPLOYMENT")?).await?;
+    let deployment = Deployment::load(&aws.objects(), &std::env::var("ARC_DEPLOYMENT")?).await.map_err(told)?;
     let (queue, topic) = (std::env::var("ARC_JOB_QUEUE").ok(), std::env::var("ARC_FAILURES_TOPIC").ok());
-    let function = &DispatchFunction::new(aws, deployment, queue.as_deref(), topic)?;
-    let call = |event: LambdaEvent<Value>| async move { Ok::<Value, Error>(function.call(&event.payload, chrono::Utc::now()).await?) };
+    let function = &DispatchFunction::new(aws, deployment, queue.as_deref(), topic).map_err(told)?;
+    let call = |event: LambdaEvent<Value>| async move { function.call(&event.payload, chrono::Utc::now()).await.map_err(told) };
     lambda_runtime::run(service_fn(call)).await
 }

@@ -49,7 +49,7 @@ impl CredentialProvider for SdkCredentials {
             return Ok(kept);
         }
         let provider = self.provider.as_ref().ok_or_else(|| error("there are no AWS credentials: see `aws configure`"))?;
-        let found = provider.provide_credentials().await.map_err(error)?;
+        let found = provider.provide_credentials().await.map_err(|found| error(super::causes(&found)))?;
         let credential = Arc::new(AwsCredential {
             key_id: found.access_key_id().to_owned(),
             secret_key: found.secret_access_key().to_owned(),

@@ -2,6 +2,7 @@
 //! and EventBridge as a bus flow out. What else a program asks of AWS starts from the same [`Aws::config`], so that all of
 //! it goes by one set of credentials.
 
+mod answers;
 mod credentials;
 mod event_bridge;
 
@@ -14,6 +15,7 @@ use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 
 use crate::store::ObjectStores;
+use answers::Curt;
 use credentials::SdkCredentials;
 pub use event_bridge::EventBridgeBus;
 
@@ -44,11 +46,17 @@ pub struct AwsSettings {
 }
 
 /// What a service said, in a line: its code and message where it answered, else what kept it from answering. The answer
-/// itself, which may hold anything, is left out.
+/// itself, which may hold anything, is left out; so is a message that repeats the request.
 pub fn reason<E: ProvideErrorMetadata + std::error::Error>(error: &E) -> String {
-    if let (Some(code), Some(message)) = (error.code(), error.message()) {
-        return format!("{code}: {message}");
+    match (error.code(), error.message()) {
+        (Some(code), Some(message)) if answers::repeats_request(code, message) => code.to_owned(),
+        (Some(code), Some(message)) => format!("{code}: {message}"),
+        _ => causes(error),
     }
+}
+
+/// An error and its causes, without those that an earlier one has told of.
+fn causes(error: &dyn std::error::Error) -> String {
     let mut told = error.to_string();
     let mut cause = error.source();
     while let Some(at) = cause {
@@ -145,6 +153,7 @@ impl Aws {
             .with_credentials(self.credentials.clone())
             .with_conditional_put(S3ConditionalPut::ETagMatch)
             .with_client_options(client)
+            .with_http_connector(Curt)
             .with_retry(self.retries.clone());
         if let Some(url) = &self.s3_endpoint_url {
             builder = builder.with_endpoint(url);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::error::ArrowError;
 use datafusion::common::DataFusionError;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
@@ -58,7 +59,7 @@ pub(crate) fn parse_select(sql: &str) -> Result<Box<ast::Query>, String> {
 pub fn session(options: &RunOptions, partitions: usize) -> Result<SessionContext, ArcsError> {
     let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![options.spill_folder.clone()]));
     let pool = Arc::new(FairSpillPool::new(options.query_memory_bytes));
-    let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).with_disk_manager_builder(disk).build_arc().map_err(query_error)?;
+    let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).with_disk_manager_builder(disk).build_arc().map_err(plan_error)?;
     let config = SessionConfig::new().with_target_partitions(partitions.max(1));
     Ok(SessionContext::new_with_config_rt(config, runtime))
 }
@@ -67,7 +68,7 @@ pub fn session(options: &RunOptions, partitions: usize) -> Result<SessionContext
 pub async fn select(session: &SessionContext, sql: &str) -> Result<DataFrame, ArcsError> {
     check_select(sql).map_err(|message| ArcsError::Job { message })?;
     let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-    session.sql_with_options(sql, options).await.map_err(query_error)
+    session.sql_with_options(sql, options).await.map_err(plan_error)
 }
 
 /// The first function of a plan that gives other rows when the query runs again.
@@ -84,26 +85,69 @@ pub fn unrepeatable_function(plan: &LogicalPlan) -> Result<Option<String>, ArcsE
         Ok(TreeNodeRecursion::Continue)
     };
     let walked = plan.apply_with_subqueries(|node| node.apply_expressions(|expr| expr.apply(&mut look)));
-    walked.map_err(query_error)?;
+    walked.map_err(plan_error)?;
     Ok(found)
 }
 
-/// A failed query by what a caller can do about it.
-pub fn query_error(error: DataFusionError) -> ArcsError {
+/// A query that cannot be planned, by what a caller can do about it. Planners quote the query and names of columns: no row has
+/// been read yet.
+pub fn plan_error(error: DataFusionError) -> ArcsError {
+    use DataFusionError as E;
+    match error.find_root() {
+        E::Plan(_) | E::SQL(..) | E::SchemaError(..) | E::NotImplemented(_) | E::Configuration(_) | E::Internal(_) => {
+            ArcsError::Job { message: format!("the query fails: {}", error.strip_backtrace()) }
+        }
+        _ => run_error(error),
+    }
+}
+
+/// A query that fails while it runs, by what a caller can do about it. What the engine says then may quote a row, under every
+/// kind of error; so the kind alone is told, and how to see the value.
+pub fn run_error(error: DataFusionError) -> ArcsError {
     let root = error.find_root();
+    if let Some(source) = cause::<object_store::Error>(&error) {
+        let message = format!("the query could not read its data: {source}");
+        return ArcsError::Work { message, is_transient: manifests::is_transient(source) };
+    }
+    if let Some(source) = cause::<manifests::ManifestsError>(&error) {
+        return ArcsError::Work { message: format!("the query could not read its data: {source}"), is_transient: source.is_transient() };
+    }
     match root {
         DataFusionError::ResourcesExhausted(message) => {
             ArcsError::Work { message: format!("the query needs more memory than it may use: {message}"), is_transient: false }
         }
-        DataFusionError::ObjectStore(source) => {
-            let message = format!("the query could not read its data: {source}");
-            ArcsError::Work { message, is_transient: manifests::is_transient(source) }
-        }
         DataFusionError::IoError(source) => {
-            ArcsError::Work { message: format!("the query could not use local disk: {source}"), is_transient: true }
+            ArcsError::Work { message: format!("the query could not use local disk: {}", source.kind()), is_transient: true }
         }
-        other => ArcsError::Job { message: format!("the query fails: {}", other.strip_backtrace()) },
+        DataFusionError::ArrowError(source, _) => ArcsError::Job { message: format!("the query fails: {}", arrow_kind(source)) },
+        DataFusionError::ParquetError(_) => {
+            ArcsError::Job { message: "the query fails: a committed file does not read as Parquet; arc audit says which".into() }
+        }
+        _ => ArcsError::Job { message: format!("the query fails: {FUNCTION_FAILS}") },
     }
+}
+
+/// What is told of a function that fails.
+const FUNCTION_FAILS: &str = "a function does not take a value; arc query over the same datasets shows which";
+
+/// What went wrong with some value, and what to change. The value itself is nobody's business who reads a log.
+fn arrow_kind(error: &ArrowError) -> &'static str {
+    match error {
+        ArrowError::CastError(_) | ArrowError::ParseError(_) => {
+            "a value cannot be cast as the query says; TRY_CAST makes NULL of such values, and arc query shows them"
+        }
+        ArrowError::DivideByZero => "a division by zero; divide by NULLIF(…, 0)",
+        ArrowError::ArithmeticOverflow(_) => "a number is too large for its type; cast it to a wider one",
+        ArrowError::ParquetError(_) => "a committed file does not read as Parquet; arc audit says which",
+        _ => FUNCTION_FAILS,
+    }
+}
+
+/// The cause of that type, wherever it is wrapped in.
+fn cause<'a, E: std::error::Error + 'static>(error: &'a DataFusionError) -> Option<&'a E> {
+    let first: &'a (dyn std::error::Error + 'static) = error;
+    let mut causes = std::iter::successors(Some(first), |error| error.source());
+    causes.find_map(|error| error.downcast_ref::<E>().or_else(|| error.downcast_ref::<Box<E>>().map(AsRef::as_ref)))
 }
 
 /// The type that every reader of Parquet takes alike: times in microseconds UTC, no views, dictionaries or unsigned
@@ -152,7 +196,7 @@ pub(crate) fn plain_batch(batch: &RecordBatch, schema: &SchemaRef, lot: Option<&
     let strict = CastOptions { safe: false, ..CastOptions::default() };
     for (array, field) in batch.columns().iter().zip(&schema.fields()[first..]) {
         let cast = cast_with_options(array, field.data_type(), &strict);
-        let message = |error| format!("column `{}` of the result: {error}; cast it in the query", field.name());
+        let message = |error| format!("column `{}` of the result: {}; cast it in the query", field.name(), arrow_kind(&error));
         columns.push(cast.map_err(|error| ArcsError::Job { message: message(error) })?);
     }
     RecordBatch::try_new(schema.clone(), columns).map_err(|error| ArcsError::internal(format!("a result is no batch: {error}")))

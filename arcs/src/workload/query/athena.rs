@@ -119,10 +119,10 @@ impl<'a> Run<'a> {
         let session = sql::session(options, 1)?;
         let dataset = Dataset { name: RESULT.into(), version: String::new(), path_uri: self.rows_folder() };
         let lot = LotFiles { columns: &[], files: files.iter().collect() };
-        let opened = CommittedFiles::open_all(&session.state(), stores, &dataset, &[lot]).await.map_err(sql::query_error)?;
+        let opened = CommittedFiles::open_all(&session.state(), stores, &dataset, &[lot]).await.map_err(sql::plan_error)?;
         let Some(table) = opened else { return Ok(StagedRows::default()) };
-        session.register_table(RESULT, std::sync::Arc::new(table)).map_err(sql::query_error)?;
-        let frame = session.table(RESULT).await.map_err(sql::query_error)?;
+        session.register_table(RESULT, std::sync::Arc::new(table)).map_err(sql::plan_error)?;
+        let frame = session.table(RESULT).await.map_err(sql::plan_error)?;
         rows::stage(frame, self.input, keys).await
     }
 

@@ -48,14 +48,14 @@ async fn register(session: &SessionContext, input: &RunInput<'_>, source: &Sourc
     };
     let lots: Vec<LotFiles<'_>> = source.lots.lots.iter().map(|lot| LotFiles { columns: &lot.columns, files: of_lot(lot) }).collect();
     let open = CommittedFiles::open(&state, &input.context.stores, dataset, &lots);
-    let table: Arc<dyn TableProvider> = match open.await.map_err(sql::query_error)? {
+    let table: Arc<dyn TableProvider> = match open.await.map_err(sql::plan_error)? {
         Some(files) => Arc::new(files),
         None => empty_table(session, input, source.lots, schema).await?,
     };
     for name in source.names() {
         let name = datafusion::common::TableReference::bare(name);
-        if !session.table_exist(name.clone()).map_err(sql::query_error)? {
-            session.register_table(name, table.clone()).map_err(sql::query_error)?;
+        if !session.table_exist(name.clone()).map_err(sql::plan_error)? {
+            session.register_table(name, table.clone()).map_err(sql::plan_error)?;
         }
     }
     Ok(())

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
+use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::DataFrame;
 use futures::StreamExt;
 use manifests::{MAIN_ROLE, NamedType};
@@ -37,9 +38,11 @@ pub(super) async fn stage(frame: DataFrame, input: &RunInput<'_>, keys: &[Partit
     let folder = by.folder(by.slot(Some(input.lot.start().timestamp_micros()), 0), "");
     let file = ResultFile { target: input.main_target()?, relative: format!("{folder}{lot}-00000.parquet"), schema: schema.clone() };
     let writer = ResultWriter::start(file, input.context.options.spill_folder.clone())?;
-    let mut rows = frame.execute_stream().await.map_err(sql::query_error)?;
+    let task = Arc::new(frame.task_ctx());
+    let plan = frame.create_physical_plan().await.map_err(sql::plan_error)?;
+    let mut rows = execute_stream(plan, task).map_err(sql::run_error)?;
     while let Some(batch) = rows.next().await {
-        let batch: RecordBatch = batch.map_err(sql::query_error)?;
+        let batch: RecordBatch = batch.map_err(sql::run_error)?;
         let batch = sql::plain_batch(&batch, &schema, (!has_lot).then_some(lot.as_str()))?;
         if !writer.write(batch).await {
             break;

@@ -268,6 +268,31 @@ mod tests {
         assert_eq!(last(&stores).await, (3, ArcState::Missing, "batch/three".into()));
     }
 
+    std::thread_local! {
+        static COUNTED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+    }
+
+    fn count(line: &str) {
+        COUNTED.set(COUNTED.get() + usize::from(line.contains("FailedRuns")));
+    }
+
+    #[tokio::test]
+    async fn a_failed_run_is_counted_when_nobody_tries_it_again() {
+        let stores = Stores::memory().unwrap();
+        let function = function(&stores).saying(count);
+        for made in 0..4 {
+            assert_eq!(COUNTED.get(), 0, "it is tried again");
+            function.call(&failed(&format!("job-{made}"), made * 10), at(made * 10 + 5)).await.unwrap();
+        }
+        assert_eq!(COUNTED.get(), 1, "three retries have failed as well");
+        function.call(&failed("job-0", 0), at(40)).await.unwrap();
+        assert_eq!(COUNTED.get(), 1, "an event that comes again is no news");
+        let mut lasting = failed("job-4", 50);
+        lasting["detail"]["container"] = json!({"exitCode": 1});
+        function.call(&lasting, at(55)).await.unwrap();
+        assert_eq!(COUNTED.get(), 2);
+    }
+
     #[tokio::test]
     async fn an_activity_that_fails_is_counted_and_told() {
         static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use manifests::{ArcId, ArcSpec, ArcState, Attempt, Lot};
+use manifests::{ArcId, ArcSpec, ArcState, Attempt, Lot, paths};
 use serde_json::{Value, json};
 
 use super::batch::BatchJobs;
@@ -42,7 +42,8 @@ impl DispatchFunction {
             return Ok(json!({"ignored": "a job of somebody else"}));
         };
         let what = Failed::Activity { name: &activity.name, job: &job };
-        self.tell(what, &job.cause, (&activity.log_group, job.log_stream.as_deref()), now).await?;
+        self.tell(what, &job.cause, (&activity.log_group, job.log_stream.as_deref())).await?;
+        self.count(what, now);
         Ok(json!({"activity": activity.name, "state": "failed", "cause": job.cause}))
     }
 
@@ -151,7 +152,7 @@ impl DispatchFunction {
         // What the worker itself wrote down says more than Batch knows.
         let (id, owner) = (&of.spec.id, owner(&state.job));
         let last = self.stores.last_attempt(id, state.lot).await?;
-        let (mut cause, mut is_transient) = (cause.to_owned(), is_transient);
+        let (mut cause, mut is_transient, mut is_news) = (cause.to_owned(), is_transient, true);
         let is_own = |last: &Attempt| last.record.owner.starts_with(&owner);
         // Others have ended an attempt since the job was made: what Batch says comes late, or again.
         let is_late = |last: &Attempt| last.state != ArcState::Running && state.created.is_some_and(|made| last.record.until >= made);
@@ -167,26 +168,46 @@ impl DispatchFunction {
                 let owner = &last.record.owner;
                 self.stores.end_attempt(id, state.lot, owner, ArcState::Missing, Some(cause.clone()), is_transient, now).await?;
             }
-            Some(last) if last.is_leased(now) || is_late(&last) => {}
+            // Whoever came after it says how the lot ends.
+            Some(last) if last.is_leased(now) || is_late(&last) => is_news = false,
             // It never came to an attempt: one is made, so that listings show the failure and retries are counted.
             _ => {
                 self.begin(id, state, LEASE_SECONDS, now).await?;
                 self.stores.end_attempt(id, state.lot, &owner, ArcState::Missing, Some(cause.clone()), is_transient, now).await?;
             }
         }
-        let what = Failed::Run { arc: &of.arc.name, lot: state.lot, is_transient };
-        self.tell(what, &cause, (&of.arc.log_group, state.log_stream.as_deref()), now).await?;
+        let is_final = !is_transient || self.failures(id, state.lot).await? > of.spec.retries;
+        let what = Failed::Run { arc: &of.arc.name, lot: state.lot, is_transient: !is_final };
+        self.tell(what, &cause, (&of.arc.log_group, state.log_stream.as_deref())).await?;
+        // Told first: where that fails the function is called again, and would count the run again.
+        if is_news && is_final {
+            self.count(what, now);
+        }
         Ok(json!({"arc": of.arc.name, "lot": state.lot.to_string(), "state": "missing", "cause": cause}))
     }
 
-    /// Counts a failure and tells a person; `log` is its group and stream.
-    async fn tell(&self, what: Failed<'_>, cause: &str, log: (&str, Option<&str>), now: DateTime<Utc>) -> Result<(), BoundaryError> {
+    /// Attempts of a lot since the last one that ended well: what dispatch holds against the arc's retries.
+    async fn failures(&self, arc: &ArcId, lot: Lot) -> Result<u32, BoundaryError> {
+        let mut attempts: BTreeMap<u32, bool> = BTreeMap::new();
+        for path in self.stores.arc_state.list(&paths::arc_lot_dir(arc, lot)).await? {
+            let Some((.., number, state)) = paths::parse_attempt_path(&path) else { continue };
+            *attempts.entry(number).or_default() |= matches!(state, ArcState::Complete | ArcState::Partial);
+        }
+        Ok(u32::try_from(attempts.values().rev().take_while(|is_good| !**is_good).count()).unwrap_or(u32::MAX))
+    }
+
+    /// Counts a failure.
+    fn count(&self, what: Failed<'_>, now: DateTime<Utc>) {
         let line = Metrics::new(now, vec![("Project", self.deployment.project.clone())]).with(FAILED_RUNS, "Count", 1.0);
         let line = match what {
             Failed::Run { arc, lot, .. } => line.property("Arc", arc).property("Lot", lot.to_string()),
             Failed::Activity { name, .. } => line.property("Activity", name),
         };
         (self.say)(&line.line());
+    }
+
+    /// Tells a person; `log` is its group and stream.
+    async fn tell(&self, what: Failed<'_>, cause: &str, log: (&str, Option<&str>)) -> Result<(), BoundaryError> {
         let (Some(aws), Some(topic)) = (&self.aws, &self.topic) else { return Ok(()) };
         let notice = Notice {
             project: &self.deployment.project,

@@ -18,7 +18,7 @@ use crate::index::Index;
 use crate::names::{self, Refused, Walked};
 use crate::spec::BoundarySpec;
 
-/// Objects handed over at once.
+/// Objects that a listing hands over at once.
 pub const ARRIVALS_PER_BATCH: usize = 1_000;
 /// Objects asked for side by side where a folder cannot be listed.
 const HEADS_AT_ONCE: usize = 8;
@@ -73,7 +73,8 @@ pub struct Scanned {
 /// Somebody who takes arrivals, a batch at a time.
 #[async_trait]
 pub trait Taker: Send {
-    /// Takes a batch of at most [`ARRIVALS_PER_BATCH`].
+    /// Takes a batch: of a listing, which has no end, at most [`ARRIVALS_PER_BATCH`]; of messages all that a scan has heard,
+    /// which is bounded by itself, so that earlier commits are asked after all of it at once.
     async fn take(&mut self, batch: Vec<Arrival>) -> Result<(), BoundaryError>;
 }
 

@@ -10,6 +10,19 @@ use crate::spec::EventArrival;
 
 /// The most objects one lot takes; the surplus goes to the next.
 pub const OBJECTS_PER_LOT_MAX: usize = 250_000;
+/// The most bytes that the URIs of one lot have together: those of 250,000 objects with URIs of 200 bytes. A commit says
+/// each twice, so that this is what memory is for.
+pub const URI_BYTES_PER_LOT_MAX: usize = 50_000_000;
+
+/// How many of the objects, from the first on, one lot takes.
+pub fn fitting(objects: &[Arrival]) -> usize {
+    let mut bytes = 0;
+    let fits = |object: &&Arrival| {
+        bytes += object.uri.len();
+        bytes <= URI_BYTES_PER_LOT_MAX
+    };
+    objects.iter().take(OBJECTS_PER_LOT_MAX).take_while(fits).count()
+}
 
 /// The first lot of a boundary that has none: the one that holds `from`, else the last one closed at `now`, so that
 /// objects from before the boundary are taken at once.
@@ -44,14 +57,14 @@ pub fn belongs(open: Lot, arrived: DateTime<Utc>) -> bool {
     arrived < open.end()
 }
 
-/// Takes what belongs to the open lot out of what waits, in the order of arrival, at most [`OBJECTS_PER_LOT_MAX`].
+/// Takes what belongs to the open lot out of what waits, in the order of arrival, as much as one lot takes.
 pub fn take(open: Lot, waiting: &mut Vec<Arrival>) -> Vec<Arrival> {
     // What was written twice, or told of in two shapes, has two times: the earlier counts.
     waiting.sort_by(|a, b| (&a.uri, &a.etag, a.arrived).cmp(&(&b.uri, &b.etag, b.arrived)));
     waiting.dedup_by(|later, first| later.uri == first.uri && later.mark() == first.mark());
     waiting.sort_by_key(|object| object.arrived);
     let count = waiting.iter().take_while(|object| belongs(open, object.arrived)).count();
-    let rest = waiting.split_off(count.min(OBJECTS_PER_LOT_MAX));
+    let rest = waiting.split_off(fitting(&waiting[..count]));
     std::mem::replace(waiting, rest)
 }
 
@@ -125,5 +138,13 @@ mod tests {
         assert_eq!(taken[1].uri, "0000001");
         let taken = take(open().next(), &mut waiting);
         assert_eq!((taken.len(), waiting.len()), (2, 0));
+    }
+
+    #[test]
+    fn long_names_fill_a_lot_before_many_do() {
+        let object = |n: usize| Arrival { uri: format!("{n:01000}"), size: 1, etag: None, version_id: None, arrived: at("09:00:00") };
+        let mut waiting: Vec<_> = (0..URI_BYTES_PER_LOT_MAX / 1_000 + 1).map(object).collect();
+        let taken = take(open(), &mut waiting);
+        assert_eq!((taken.len(), waiting.len()), (URI_BYTES_PER_LOT_MAX / 1_000, 1));
     }
 }

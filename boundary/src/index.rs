@@ -25,8 +25,8 @@ const VERSION: u32 = 1;
 pub struct Folded {
     /// The last lot folded in.
     pub lot: Lot,
-    /// The mark of its commit.
-    pub mark: String,
+    /// The mark of its commit; `None` where the index is the commits themselves, and cannot speak of others.
+    pub mark: Option<String>,
 }
 
 /// What is known of earlier lots. On disk for watchers ([`SqliteIndex`]), in the commits themselves for queues
@@ -64,7 +64,7 @@ impl Index for MemoryIndex {
 
     async fn fold(&mut self, manifest: &Manifest) -> Result<(), BoundaryError> {
         self.seen.extend(identities(manifest));
-        self.folded = Some(Folded { lot: manifest.lot_id, mark: mark(manifest) });
+        self.folded = Some(Folded { lot: manifest.lot_id, mark: Some(mark(manifest)) });
         Ok(())
     }
 
@@ -168,7 +168,7 @@ fn within<T>(
 }
 
 fn watermark(connection: &Connection) -> rusqlite::Result<Option<Folded>> {
-    let read = |row: &rusqlite::Row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
+    let read = |row: &rusqlite::Row| Ok((row.get::<_, String>(0)?, row.get::<_, Option<String>>(1)?));
     let row = connection.query_row("SELECT lot, mark FROM folded", [], read).optional()?;
     Ok(row.and_then(|(lot, mark)| Some(Folded { lot: lot.parse().ok()?, mark })))
 }

@@ -23,6 +23,7 @@ mod queue;
 mod span;
 mod spec;
 mod spool;
+mod superseded;
 mod tick;
 mod watch;
 

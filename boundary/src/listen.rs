@@ -68,6 +68,10 @@ impl Queue for Listened {
     async fn release(&self, handles: Vec<String>) -> Result<(), BoundaryError> {
         self.queue.release(handles).await
     }
+
+    async fn hide(&self, handles: Vec<String>, seconds: u32) -> Result<(), BoundaryError> {
+        self.queue.hide(handles, seconds).await
+    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ pub(crate) struct MemoryQueue {
     visible: Mutex<Vec<Message>>,
     hidden: Mutex<Vec<Message>>,
     sent: Mutex<u64>,
+    /// What was hidden, and for how many seconds.
+    pub hides: Mutex<Vec<(String, u32)>>,
     /// How many of the next calls fail after they had their effect.
     pub failures: Mutex<u32>,
 }
@@ -78,6 +80,11 @@ impl Queue for MemoryQueue {
     async fn release(&self, handles: Vec<String>) -> Result<(), BoundaryError> {
         let released = self.take_hidden(&handles);
         self.visible.lock().unwrap().extend(released);
+        self.answer(())
+    }
+
+    async fn hide(&self, handles: Vec<String>, seconds: u32) -> Result<(), BoundaryError> {
+        self.hides.lock().unwrap().extend(handles.into_iter().map(|handle| (handle, seconds)));
         self.answer(())
     }
 }

@@ -14,6 +14,8 @@ use crate::arrivals::Arrival;
 const ENVELOPES_MAX: usize = 3;
 /// The longest key of S3, in bytes.
 const KEY_BYTES_MAX: usize = 1_024;
+/// The longest sequencer, in digits. S3 gives 16 to 18.
+const SEQUENCER_DIGITS_MAX: usize = 32;
 
 /// Why a message is no notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,21 +31,30 @@ pub enum Unreadable {
     Field(&'static str),
 }
 
+/// An object that a message says was created.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notified {
+    /// The object.
+    pub arrival: Arrival,
+    /// The number of this write among those of the same key, where the message says it.
+    pub sequencer: Option<u128>,
+}
+
 /// The objects that a message says were created; none for a test event, and for events of other kinds.
-pub fn read(text: &str) -> Result<Vec<Arrival>, Unreadable> {
+pub fn read(text: &str) -> Result<Vec<Notified>, Unreadable> {
     open(text, ENVELOPES_MAX)
 }
 
 /// The objects of a message that is JSON already: an event as a function is called with it.
-pub fn read_value(value: &Value) -> Result<Vec<Arrival>, Unreadable> {
+pub fn read_value(value: &Value) -> Result<Vec<Notified>, Unreadable> {
     objects(value, ENVELOPES_MAX)
 }
 
-fn open(text: &str, envelopes: usize) -> Result<Vec<Arrival>, Unreadable> {
+fn open(text: &str, envelopes: usize) -> Result<Vec<Notified>, Unreadable> {
     objects(&serde_json::from_str(text).map_err(|_| Unreadable::NotJson)?, envelopes)
 }
 
-fn objects(value: &Value, envelopes: usize) -> Result<Vec<Arrival>, Unreadable> {
+fn objects(value: &Value, envelopes: usize) -> Result<Vec<Notified>, Unreadable> {
     if let Some(records) = value.get("Records").and_then(Value::as_array) {
         let of_record = |record: &Value| match record.get("Sns").and_then(|sns| sns.get("Message")).and_then(Value::as_str) {
             Some(inner) if envelopes > 0 => open(inner, envelopes - 1),
@@ -73,7 +84,7 @@ fn time(value: &Value, pointer: &'static str) -> Result<DateTime<Utc>, Unreadabl
     read.map(|time| time.to_utc()).map_err(|_| Unreadable::Field(pointer))
 }
 
-fn record_of_s3(record: &Value) -> Result<Option<Arrival>, Unreadable> {
+fn record_of_s3(record: &Value) -> Result<Option<Notified>, Unreadable> {
     if !text(record, "/eventName")?.trim_start_matches("s3:").starts_with("ObjectCreated:") {
         return Ok(None);
     }
@@ -83,7 +94,7 @@ fn record_of_s3(record: &Value) -> Result<Option<Arrival>, Unreadable> {
     arrival(text(record, "/s3/bucket/name")?, &key, object, ["eTag", "versionId"], time(record, "/eventTime")?).map(Some)
 }
 
-fn event_of_bridge(event: &Value) -> Result<Option<Arrival>, Unreadable> {
+fn event_of_bridge(event: &Value) -> Result<Option<Notified>, Unreadable> {
     if text(event, "/detail-type")? != "Object Created" {
         return Ok(None);
     }
@@ -93,7 +104,7 @@ fn event_of_bridge(event: &Value) -> Result<Option<Arrival>, Unreadable> {
 }
 
 /// The arrival of an object. Its etag is in quotes, as S3 answers with it.
-fn arrival(bucket: &str, key: &str, object: &Value, names: [&str; 2], arrived: DateTime<Utc>) -> Result<Arrival, Unreadable> {
+fn arrival(bucket: &str, key: &str, object: &Value, names: [&str; 2], arrived: DateTime<Utc>) -> Result<Notified, Unreadable> {
     if key.is_empty() || key.len() > KEY_BYTES_MAX {
         return Err(Unreadable::Field("/s3/object/key"));
     }
@@ -101,7 +112,15 @@ fn arrival(bucket: &str, key: &str, object: &Value, names: [&str; 2], arrived: D
     let etag = field(names[0]).map(|etag| format!("\"{}\"", etag.trim_matches('"')));
     let version_id = field(names[1]).filter(|version| *version != "null").map(str::to_owned);
     let size = object.get("size").and_then(Value::as_u64).ok_or(Unreadable::Field("/s3/object/size"))?;
-    Ok(Arrival { uri: format!("s3://{bucket}/{key}"), size, etag, version_id, arrived })
+    let arrival = Arrival { uri: format!("s3://{bucket}/{key}"), size, etag, version_id, arrived };
+    Ok(Notified { arrival, sequencer: field("sequencer").and_then(sequencer) })
+}
+
+/// A sequencer as a number. They are hexadecimal and of different lengths; the shorter one is filled up on the right with
+/// zeros before two are compared.
+fn sequencer(text: &str) -> Option<u128> {
+    let is_read = text.len() <= SEQUENCER_DIGITS_MAX && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_read.then(|| u128::from_str_radix(&format!("{text:0<SEQUENCER_DIGITS_MAX$}"), 16).ok()).flatten()
 }
 
 #[cfg(test)]
@@ -118,9 +137,11 @@ mod tests {
 
     fn shown(text: &str) -> String {
         match read(text) {
-            Ok(arrivals) => {
-                arrivals.iter().map(|a| format!("{} {} {:?} {:?} {}\n", a.uri, a.size, a.etag, a.version_id, a.arrived)).collect()
-            }
+            Ok(arrivals) => arrivals
+                .iter()
+                .map(|notified| &notified.arrival)
+                .map(|a| format!("{} {} {:?} {:?} {}\n", a.uri, a.size, a.etag, a.version_id, a.arrived))
+                .collect(),
             Err(error) => format!("{error}\n"),
         }
     }
@@ -169,12 +190,20 @@ mod tests {
         .assert_eq(&wrong.map(shown).concat());
     }
 
+    #[test]
+    fn a_later_write_has_a_greater_sequencer_whatever_its_length() {
+        let numbers = ["0055AED6DCD90281E5", "0055AED6DCD90281E6", "0055AED6DCD903", "005e"].map(|text| sequencer(text).unwrap());
+        assert!(numbers.is_sorted() && numbers[0] != numbers[1], "{numbers:?}");
+        assert_eq!(read(&json!({"Records": [record("ObjectCreated:Put", "a")]}).to_string()).unwrap()[0].sequencer, sequencer("0055"));
+        assert_eq!(["0x1", "-1", "+1", "1".repeat(33).as_str()].map(sequencer), [None; 4]);
+    }
+
     proptest! {
         #[test]
         fn keys_survive_their_encoding(key in "\\PC{1,80}") {
             let encoded = percent_encoding::utf8_percent_encode(&key, percent_encoding::NON_ALPHANUMERIC).to_string().replace("%20", "+");
             let text = json!({"Records": [record("ObjectCreated:Put", &encoded)]}).to_string();
-            prop_assert_eq!(&read(&text).unwrap()[0].uri, &format!("s3://logs/{key}"));
+            prop_assert_eq!(&read(&text).unwrap()[0].arrival.uri, &format!("s3://logs/{key}"));
         }
 
         #[test]

@@ -4,10 +4,12 @@
 //! A queue gives out a bounded number of messages at once. Beyond [`HELD_MAX`] of them, what they tell of is written down
 //! beside the dataset first (`waiting-{hash}.json`, created, never changed); then they are deleted, and more can be
 //! received. Such a document is deleted when commits hold all of it.
+//!
+//! A scan takes what one lot takes and little more, by count and by bytes, documents included: what is left is for the next.
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures::stream::FuturesUnordered;
@@ -15,17 +17,19 @@ use futures::{StreamExt, TryStreamExt};
 use manifests::{ManifestObject, ManifestsError, Stores, paths};
 use sha2::{Digest, Sha256};
 
-use crate::arrivals::{ARRIVALS_PER_BATCH, Arrival, Arrivals, Scanned, Taker};
-use crate::commit_index::hash;
+use crate::arrivals::{Arrival, Arrivals, Scanned, Taker};
 use crate::error::BoundaryError;
 use crate::filter::Filter;
-use crate::gather::OBJECTS_PER_LOT_MAX;
+use crate::gather::{OBJECTS_PER_LOT_MAX, URI_BYTES_PER_LOT_MAX};
 use crate::index::Index;
 use crate::notification;
 use crate::spec::BoundarySpec;
+use crate::superseded::{Superseded, written};
 
 /// Messages that are held at once. SQS gives out 120,000 of a queue at most.
 pub const HELD_MAX: usize = 100_000;
+/// Bytes of the handles and URIs of messages that are held at once. A handle has about four hundred.
+const HELD_BYTES_MAX: usize = 40_000_000;
 /// Messages of one receipt, one deletion or one release, as SQS has it.
 pub const MESSAGES_PER_CALL: usize = 10;
 /// Calls to the queue side by side, at most; and when a scan begins.
@@ -33,8 +37,8 @@ const CALLS_MAX: usize = 64;
 const CALLS_FIRST: usize = 4;
 /// Receipts in a row that bring nothing before the queue counts as empty.
 const EMPTY_RECEIPTS: usize = 3;
-/// The longest that a scan receives, in seconds; what is left goes to the next lot.
-const RECEIVE_SECONDS_MAX: u64 = 120;
+/// The longest that a scan receives, where nobody says less; what is left goes to the next lot.
+const RECEIVE_MAX: Duration = Duration::from_secs(120);
 
 /// A message, given out for a while.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,14 +60,24 @@ pub trait Queue: Send + Sync {
     async fn delete(&self, handles: Vec<String>) -> Result<(), BoundaryError>;
     /// Gives up to [`MESSAGES_PER_CALL`] messages back, for anybody to receive.
     async fn release(&self, handles: Vec<String>) -> Result<(), BoundaryError>;
+    /// Hides up to [`MESSAGES_PER_CALL`] messages for so many seconds from now. Where a queue cannot, they stay hidden for as
+    /// long as they are.
+    async fn hide(&self, _handles: Vec<String>, _seconds: u32) -> Result<(), BoundaryError> {
+        Ok(())
+    }
 }
 
 /// Hears of arrivals from a queue.
 pub struct QueueArrivals {
     queue: Arc<dyn Queue>,
     held_max: usize,
+    receive_max: Duration,
     held: Vec<Held>,
+    held_bytes: usize,
+    /// Documents that the last scan has read.
     documents: Vec<String>,
+    /// Writes that later ones of the last scan have taken the place of.
+    gone: HashSet<u128>,
 }
 
 /// A message and what it tells of.
@@ -80,15 +94,22 @@ impl QueueArrivals {
 
     /// The same, holding so many messages at most; for a queue that gives out fewer.
     pub fn holding(queue: Arc<dyn Queue>, held_max: usize) -> QueueArrivals {
-        QueueArrivals { queue, held_max, held: Vec::new(), documents: Vec::new() }
+        let (held, documents, gone) = (Vec::new(), Vec::new(), HashSet::new());
+        QueueArrivals { queue, held_max, receive_max: RECEIVE_MAX, held, held_bytes: 0, documents, gone }
     }
 
-    /// Receives until the queue is empty, and hands on what it brought.
+    /// The same, whose scans receive for so long at most.
+    #[must_use]
+    pub fn receiving(self, receive_max: Duration) -> QueueArrivals {
+        QueueArrivals { receive_max: receive_max.min(RECEIVE_MAX), ..self }
+    }
+
+    /// Receives until the queue is empty, the scan full or its time over.
     async fn drain(&mut self, scan: &mut Scan<'_>) -> Result<(), BoundaryError> {
         let (started, queue) = (Instant::now(), self.queue.clone());
         let mut calls = FuturesUnordered::new();
         let (mut width, mut empties) = (CALLS_FIRST, 0);
-        while empties < EMPTY_RECEIPTS && scan.objects < OBJECTS_PER_LOT_MAX && started.elapsed().as_secs() < RECEIVE_SECONDS_MAX {
+        while empties < EMPTY_RECEIPTS && !scan.is_full() && started.elapsed() < self.receive_max {
             while calls.len() < width {
                 calls.push(queue.receive());
             }
@@ -101,42 +122,42 @@ impl QueueArrivals {
         while let Some(messages) = calls.try_next().await? {
             self.hold(messages, scan).await?;
         }
-        scan.flush().await
+        Ok(())
     }
 
     async fn hold(&mut self, messages: Vec<Message>, scan: &mut Scan<'_>) -> Result<(), BoundaryError> {
         for message in messages {
             match notification::read(&message.body) {
-                Ok(arrivals) => {
-                    let arrivals: Vec<Arrival> =
-                        arrivals.into_iter().filter(|arrival| scan.spec.wants(scan.filter, &arrival.uri)).collect();
+                Ok(notified) => {
+                    let wanted = notified.into_iter().filter(|notified| scan.spec.wants(scan.filter, &notified.arrival.uri));
+                    let wanted = wanted.inspect(|notified| scan.superseded.note(notified));
+                    let arrivals: Vec<Arrival> = wanted.map(|notified| notified.arrival).collect();
                     scan.add(&arrivals);
+                    self.held_bytes += message.handle.len() + arrivals.iter().map(|arrival| arrival.uri.len()).sum::<usize>();
                     self.held.push(Held { handle: message.handle, arrivals });
                 }
                 // It comes again until the queue sets it aside for a person.
                 Err(error) => tracing::warn!("message {} is left in the queue: {error}", message.id),
             }
         }
-        if scan.batch.len() >= ARRIVALS_PER_BATCH {
-            scan.flush().await?;
-        }
-        if self.held.len() >= self.held_max {
-            let (spec, stores) = (scan.spec, scan.stores);
-            self.write_down(spec, stores).await?;
+        if self.held.len() >= self.held_max || self.held_bytes >= HELD_BYTES_MAX {
+            self.write_down(scan).await?;
         }
         Ok(())
     }
 
     /// Writes down what is held, and deletes the messages that told of it.
-    async fn write_down(&mut self, spec: &BoundarySpec, stores: &Stores) -> Result<(), BoundaryError> {
+    async fn write_down(&mut self, scan: &Scan<'_>) -> Result<(), BoundaryError> {
         let held = std::mem::take(&mut self.held);
+        self.held_bytes = 0;
         let mut handles = Vec::with_capacity(held.len());
         let mut objects: Vec<ManifestObject> = Vec::new();
         for Held { handle, arrivals } in held {
             handles.push(handle);
-            objects.extend(arrivals.into_iter().map(Arrival::into_object));
+            let arrivals = arrivals.into_iter().filter(|arrival| !scan.superseded.holds(arrival));
+            objects.extend(arrivals.map(Arrival::into_object));
         }
-        let path = create_document(stores, spec, &objects).await?;
+        let path = create_document(scan.stores, scan.spec, &objects).await?;
         self.documents.push(path);
         delete_all(self.queue.as_ref(), handles).await
     }
@@ -147,31 +168,33 @@ struct Scan<'a> {
     spec: &'a BoundarySpec,
     filter: &'a Filter,
     stores: &'a Stores,
-    taker: &'a mut dyn Taker,
     batch: Vec<Arrival>,
-    /// Hashes of what was handed over: a message that is given out twice tells of nothing new.
+    uri_bytes: usize,
+    /// What was heard: a message that is given out twice tells of nothing new.
     seen: HashSet<u128>,
-    objects: usize,
+    superseded: Superseded,
 }
 
 impl Scan<'_> {
     fn add(&mut self, arrivals: &[Arrival]) {
         for arrival in arrivals {
-            if self.seen.insert(hash(&arrival.uri, &arrival.mark())) {
-                self.objects += 1;
+            if self.seen.insert(written(arrival)) {
+                self.uri_bytes += arrival.uri.len();
                 self.batch.push(arrival.clone());
             }
         }
     }
 
-    async fn flush(&mut self) -> Result<(), BoundaryError> {
-        let mut batch = std::mem::take(&mut self.batch);
-        while !batch.is_empty() {
-            let rest = batch.split_off(batch.len().min(ARRIVALS_PER_BATCH));
-            self.taker.take(batch).await?;
-            batch = rest;
-        }
-        Ok(())
+    /// Whether it has what one lot takes.
+    fn is_full(&self) -> bool {
+        self.batch.len() >= OBJECTS_PER_LOT_MAX || self.uri_bytes >= URI_BYTES_PER_LOT_MAX
+    }
+
+    /// What it has heard, and what of it is superseded.
+    fn end(self) -> (Vec<Arrival>, HashSet<u128>) {
+        let Scan { mut batch, superseded, .. } = self;
+        batch.retain(|arrival| !superseded.holds(arrival));
+        (batch, superseded.into_gone())
     }
 }
 
@@ -209,7 +232,7 @@ fn unread_document(path: &str, error: &serde_json::Error) -> BoundaryError {
 }
 
 /// Calls `call` with ten handles at a time, many times side by side.
-async fn in_tens<'a, F: Future<Output = Result<(), BoundaryError>> + Send + 'a>(
+pub(crate) async fn in_tens<'a, F: Future<Output = Result<(), BoundaryError>> + Send + 'a>(
     handles: Vec<String>,
     call: impl Fn(Vec<String>) -> F,
 ) -> Result<(), BoundaryError> {
@@ -230,41 +253,61 @@ impl Arrivals for QueueArrivals {
         stores: &Stores,
         taker: &mut dyn Taker,
     ) -> Result<Scanned, BoundaryError> {
-        self.documents = documents(stores, spec).await?;
-        let mut scan = Scan { spec, filter, stores, taker, batch: Vec::new(), seen: HashSet::new(), objects: 0 };
+        let (seen, superseded) = (HashSet::new(), Superseded::default());
+        let mut scan = Scan { spec, filter, stores, batch: Vec::new(), uri_bytes: 0, seen, superseded };
         // Only after a tick that failed is anything held. It is hidden from everybody else for a while, so it is handed over
         // once more from here; what was committed or given out elsewhere meanwhile is told apart as always.
         self.held.iter().for_each(|held| scan.add(&held.arrivals));
-        scan.flush().await?;
-        for path in &self.documents {
-            let arrivals = read_document(stores, path).await?;
-            scan.add(&arrivals);
-            scan.flush().await?;
+        self.documents.clear();
+        for path in documents(stores, spec).await? {
+            if scan.is_full() {
+                break;
+            }
+            scan.add(&read_document(stores, &path).await?);
+            self.documents.push(path);
         }
         self.drain(&mut scan).await?;
-        Ok(Scanned { objects: scan.objects, ..Scanned::default() })
+        let (batch, gone) = scan.end();
+        self.gone = gone;
+        let objects = batch.len();
+        taker.take(batch).await?;
+        Ok(Scanned { objects, ..Scanned::default() })
     }
 
     async fn forget(&mut self, stores: &Stores, index: &mut dyn Index) -> Result<(), BoundaryError> {
         for path in std::mem::take(&mut self.documents) {
-            if is_known(index, read_document(stores, &path).await?).await? {
+            let arrivals = read_document(stores, &path).await?;
+            if unknown(index, arrivals, &self.gone).await?.is_empty() {
                 stores.metadata.delete(&path).await?;
             }
         }
-        let (mut known, mut waiting) = (Vec::new(), Vec::new());
+        let (mut messages, mut all) = (Vec::new(), Vec::new());
         for Held { handle, arrivals } in std::mem::take(&mut self.held) {
-            match is_known(index, arrivals).await? {
-                true => known.push(handle),
-                false => waiting.push(handle),
-            }
+            messages.push((handle, arrivals.iter().map(written).collect::<Vec<u128>>()));
+            all.extend(arrivals);
         }
-        delete_all(self.queue.as_ref(), known).await?;
-        in_tens(waiting, |handles| self.queue.release(handles)).await
+        self.held_bytes = 0;
+        let unknown = unknown(index, all, &self.gone).await?;
+        let is_waiting = |message: &(String, Vec<u128>)| message.1.iter().any(|write| unknown.contains(write));
+        let (waiting, known): (Vec<_>, Vec<_>) = messages.into_iter().partition(is_waiting);
+        let handles = |messages: Vec<(String, Vec<u128>)>| messages.into_iter().map(|message| message.0).collect();
+        delete_all(self.queue.as_ref(), handles(known)).await?;
+        in_tens(handles(waiting), |handles| self.queue.release(handles)).await
     }
 }
 
-async fn is_known(index: &mut dyn Index, arrivals: Vec<Arrival>) -> Result<bool, BoundaryError> {
-    Ok(arrivals.is_empty() || index.unknown(arrivals).await?.is_empty())
+/// Those that no commit holds and no later write has taken the place of, all asked after at once: each
+/// commit is then read once, however many messages are late.
+pub(crate) async fn unknown(
+    index: &mut dyn Index,
+    mut arrivals: Vec<Arrival>,
+    gone: &HashSet<u128>,
+) -> Result<HashSet<u128>, BoundaryError> {
+    arrivals.retain(|arrival| gone.is_empty() || !gone.contains(&written(arrival)));
+    if arrivals.is_empty() {
+        return Ok(HashSet::new());
+    }
+    Ok(index.unknown(arrivals).await?.iter().map(written).collect())
 }
 
 #[cfg(test)]
@@ -350,6 +393,73 @@ mod tests {
         let uris: BTreeSet<&String> = found.iter().flat_map(|(_, uris)| uris).collect();
         assert_eq!((found.len(), uris.len(), found[1].1.len()), (2, 1_000, 200));
         assert_eq!((queue.left(), documents(&stores, &spec()).await.unwrap()), (0, vec![]));
+    }
+
+    #[tokio::test]
+    async fn of_two_writes_of_a_key_the_last_is_taken_and_both_messages_go() {
+        let (stores, queue) = (Stores::memory().unwrap(), Arc::new(MemoryQueue::default()));
+        for (etag, sequencer, version) in [("2", "0A2", None), ("1", "0A1F", None), ("3", "1", Some("v1")), ("4", "2", Some("v2"))] {
+            let key = if version.is_some() { "in/kept" } else { "in/a" };
+            let object = json!({"key": key, "size": 1, "eTag": etag, "sequencer": sequencer, "versionId": version});
+            let record = json!({"eventName": "ObjectCreated:Put", "eventTime": at(10).to_rfc3339(), "s3": {"bucket": {"name": "raw"}, "object": object}});
+            queue.send_text(json!({"Records": [record]}).to_string());
+        }
+        boundary(&stores, &queue, 10).tick(at(301)).await.unwrap();
+        let commit = stores.read_commit(&spec().dataset.id(), committed(&stores).await[0].0, 1).await.unwrap().unwrap();
+        let etags: BTreeSet<&str> = commit.objects.iter().filter_map(|object| object.etag.as_deref()).collect();
+        assert_eq!((etags, queue.left()), (BTreeSet::from(["\"2\"", "\"3\"", "\"4\""]), 0));
+    }
+
+    /// Takes everything and counts it.
+    struct Count(usize);
+
+    #[async_trait]
+    impl Taker for Count {
+        async fn take(&mut self, batch: Vec<Arrival>) -> Result<(), BoundaryError> {
+            self.0 += batch.len();
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_scan_that_is_full_leaves_documents_and_messages_to_the_next() {
+        let (stores, queue) = (Stores::memory().unwrap(), Arc::new(MemoryQueue::default()));
+        for name in ["a", "b"] {
+            let uri = format!("s3://raw/in/{}", name.repeat(URI_BYTES_PER_LOT_MAX));
+            let object = ManifestObject { uri, arrived: Some(at(10)), ..ManifestObject::default() };
+            create_document(&stores, &spec(), &[object]).await.unwrap();
+        }
+        queue.send("in/last", at(11));
+        let (mut arrivals, mut count) = (QueueArrivals::new(queue.clone()), Count(0));
+        arrivals.scan(&spec(), &spec().filter.compile().unwrap(), &stores, &mut count).await.unwrap();
+        assert_eq!((count.0, arrivals.documents.len(), arrivals.held.len()), (1, 1, 0));
+    }
+
+    #[tokio::test]
+    async fn a_scan_without_time_receives_nothing_and_loses_nothing() {
+        let (stores, queue) = (Stores::memory().unwrap(), Arc::new(MemoryQueue::default()));
+        queue.send("in/a", at(11));
+        let mut arrivals = QueueArrivals::new(queue.clone()).receiving(Duration::ZERO);
+        let mut count = Count(0);
+        arrivals.scan(&spec(), &spec().filter.compile().unwrap(), &stores, &mut count).await.unwrap();
+        assert_eq!((count.0, queue.receive().await.unwrap().len()), (0, 1));
+    }
+
+    #[tokio::test]
+    async fn a_document_may_tell_twice_of_a_content_that_was_written_twice() {
+        let (stores, queue) = (Stores::memory().unwrap(), Arc::new(MemoryQueue::default()));
+        let written = |second| ManifestObject {
+            uri: "s3://raw/in/a".into(),
+            etag: Some("e".into()),
+            arrived: Some(at(second)),
+            ..ManifestObject::default()
+        };
+        create_document(&stores, &spec(), &[written(10), written(310)]).await.unwrap();
+        for second in [301, 601, 901] {
+            boundary(&stores, &queue, 10).tick(at(second)).await.unwrap();
+        }
+        let objects: Vec<usize> = committed(&stores).await.iter().map(|(_, uris)| uris.len()).collect();
+        assert_eq!((objects, documents(&stores, &spec()).await.unwrap()), (vec![1, 1, 0], vec![]));
     }
 
     #[tokio::test]

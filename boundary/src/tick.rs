@@ -11,7 +11,7 @@ use manifests::{Bus, Lot, Manifest, ManifestsError, State, Stores, paths};
 use crate::arrivals::{Ahead, Arrival, Arrivals, Listing, Scanned, Taker, is_settled};
 use crate::error::BoundaryError;
 use crate::filter::Filter;
-use crate::gather::{self, Decision, OBJECTS_PER_LOT_MAX};
+use crate::gather::{self, Decision, OBJECTS_PER_LOT_MAX, URI_BYTES_PER_LOT_MAX};
 use crate::index::{Folded, Index, mark};
 use crate::names::Refused;
 use crate::span::FirstLot;
@@ -60,8 +60,8 @@ pub struct Boundary {
     refused: usize,
     /// The boundary's first lot, once it is known.
     first: Option<FirstLot>,
-    /// Whether the last commit's copy and event are known to be out.
-    announced: bool,
+    /// The last lot whose copy and event are known to be out.
+    announced: Option<Lot>,
     /// Whether the index has been held against the commits.
     verified: bool,
 }
@@ -76,6 +76,7 @@ struct Waiting<'a> {
     /// What arrived from the one to before the other is a backfill's for now.
     left: Option<(DateTime<Utc>, DateTime<Utc>)>,
     objects: Vec<Arrival>,
+    uri_bytes: usize,
     total: usize,
 }
 
@@ -104,12 +105,14 @@ impl Taker for Waiting<'_> {
         self.total += new.len();
         for arrival in new {
             let settled = self.settled(arrival);
+            self.uri_bytes += settled.iter().map(|arrival| arrival.uri.len()).sum::<usize>();
             self.objects.extend(settled);
         }
-        if self.objects.len() > 2 * OBJECTS_PER_LOT_MAX {
+        if self.objects.len() > 2 * OBJECTS_PER_LOT_MAX || self.uri_bytes > 2 * URI_BYTES_PER_LOT_MAX {
             // What is cut off is found again by the next scan.
             self.objects.sort_by(|a, b| (a.arrived, &a.uri).cmp(&(b.arrived, &b.uri)));
-            self.objects.truncate(OBJECTS_PER_LOT_MAX);
+            self.objects.truncate(gather::fitting(&self.objects));
+            self.uri_bytes = self.objects.iter().map(|arrival| arrival.uri.len()).sum();
         }
         Ok(())
     }
@@ -121,13 +124,25 @@ impl Boundary {
     pub fn new(spec: BoundarySpec, stores: Stores, bus: Arc<dyn Bus>, index: Box<dyn Index>) -> Result<Boundary, BoundaryError> {
         let filter = spec.filter.compile()?;
         let (arrivals, ahead, told) = (Box::new(Listing), Ahead::default(), BTreeSet::new());
-        Ok(Boundary { spec, filter, stores, bus, index, arrivals, ahead, told, refused: 0, first: None, announced: false, verified: false })
+        Ok(Boundary { spec, filter, stores, bus, index, arrivals, ahead, told, refused: 0, first: None, announced: None, verified: false })
     }
 
     /// The same, which hears of arrivals elsewhere.
     #[must_use]
     pub fn hearing(self, arrivals: Box<dyn Arrivals>) -> Boundary {
         Boundary { arrivals, ..self }
+    }
+
+    /// The same, which knows that the copy and the event of a lot are out: no store says so of an event, so whoever has not
+    /// seen it themselves sends the last lot's once more.
+    #[must_use]
+    pub fn knowing(self, announced: Option<Lot>) -> Boundary {
+        Boundary { announced, ..self }
+    }
+
+    /// The last lot whose copy and event are known to be out, for who comes next; true after any error, too.
+    pub fn announced(&self) -> Option<Lot> {
+        self.announced
     }
 
     /// What it was made from.
@@ -173,7 +188,7 @@ impl Boundary {
         self.ahead.begin();
         let left = self.left().await?;
         let (index, ahead, settle, keeps_times) = (self.index.as_mut(), &mut self.ahead, self.spec.settle, self.arrivals.keeps_times());
-        let mut waiting = Waiting { index, ahead, now, settle, keeps_times, left, objects: Vec::new(), total: 0 };
+        let mut waiting = Waiting { index, ahead, now, settle, keeps_times, left, objects: Vec::new(), uri_bytes: 0, total: 0 };
         let scanned = self.arrivals.scan(&self.spec, &self.filter, &self.stores, &mut waiting).await?;
         let (objects, total) = (waiting.objects, waiting.total);
         self.tell(&scanned);
@@ -220,20 +235,21 @@ impl Boundary {
                 continue;
             }
             self.fold(lot).await?;
-            self.announced = false;
             last = Some(lot);
         }
-        if let Some(last) = last.filter(|_| !self.announced) {
-            self.announce(last).await?;
+        if let Some(last) = last.filter(|last| self.announced != Some(*last))
+            && let Some(commit) = self.stores.read_commit(&id, last, 1).await?
+        {
+            self.announce(&commit).await?;
         }
         Ok(last)
     }
 
     /// Whether the index speaks of these commits, not of others that were here before.
     async fn is_current(&self, folded: Option<&Folded>) -> Result<bool, BoundaryError> {
-        let Some(folded) = folded else { return Ok(true) };
-        let commit = self.stores.read_commit(&self.spec.dataset.id(), folded.lot, 1).await?;
-        Ok(commit.is_some_and(|commit| mark(&commit) == folded.mark))
+        let Some((lot, known)) = folded.and_then(|folded| Some((folded.lot, folded.mark.as_ref()?))) else { return Ok(true) };
+        let commit = self.stores.read_commit(&self.spec.dataset.id(), lot, 1).await?;
+        Ok(commit.is_some_and(|commit| mark(&commit) == *known))
     }
 
     async fn fold(&mut self, lot: Lot) -> Result<Option<Manifest>, BoundaryError> {
@@ -244,11 +260,9 @@ impl Boundary {
         Ok(manifest)
     }
 
-    async fn announce(&mut self, lot: Lot) -> Result<(), BoundaryError> {
-        if let Some(manifest) = self.stores.read_commit(&self.spec.dataset.id(), lot, 1).await? {
-            self.stores.announce(&manifest, self.bus.as_ref()).await?;
-        }
-        self.announced = true;
+    async fn announce(&mut self, commit: &Manifest) -> Result<(), BoundaryError> {
+        self.stores.announce(commit, self.bus.as_ref()).await?;
+        self.announced = Some(commit.lot_id);
         Ok(())
     }
 
@@ -271,23 +285,21 @@ impl Boundary {
     async fn commit(&mut self, open: Lot, waiting: &mut Vec<Arrival>) -> Result<Option<CommittedLot>, BoundaryError> {
         let taken = gather::take(open, waiting);
         let manifest = Manifest::new(self.spec.dataset.clone(), open, taken.into_iter().map(Arrival::into_object).collect());
-        self.announced = false;
         match self.stores.commit(&manifest).await {
             Ok(()) => {
                 self.index.fold(&manifest).await?;
                 // A lot may be a quarter of a million objects: what was just written is not read again.
-                self.stores.announce(&manifest, self.bus.as_ref()).await?;
-                self.announced = true;
+                self.announce(&manifest).await?;
                 Ok(Some(CommittedLot { lot: open, state: manifest.state, objects: manifest.uris.len() }))
             }
             Err(ManifestsError::Committed { .. }) => {
                 // Without it nothing says that this lot is done: the next must not be begun.
-                if self.fold(open).await?.is_none() {
+                let Some(theirs) = self.fold(open).await? else {
                     return Err(self.stores.manifest.contended(&paths::commit(&self.spec.dataset.id(), open, 1)).into());
-                }
+                };
                 waiting.extend(manifest.objects.into_iter().filter_map(Arrival::from_object));
                 *waiting = self.index.unknown(std::mem::take(waiting)).await?;
-                self.announce(open).await?;
+                self.announce(&theirs).await?;
                 Ok(None)
             }
             Err(error) => Err(error.into()),

@@ -62,7 +62,9 @@ impl Stores {
 
     async fn copy_state(&self, manifest: &Manifest, listed: &[object_store::path::Path]) -> Result<(), ManifestsError> {
         let copy = paths::state_copy(&manifest.dataset.id(), manifest.lot_id, manifest.state);
-        self.manifest.put(&copy, to_json(&manifest.state_copy())?).await?;
+        // A statement of its own: the copy's quarter of a million URIs are gone before its text is sent.
+        let body = to_json(&manifest.state_copy())?;
+        self.manifest.put(&copy, body).await?;
         for path in listed {
             if is_other_copy(path, &copy) {
                 self.manifest.delete(path.as_ref()).await?;
@@ -101,6 +103,23 @@ impl Stores {
     pub async fn lots_from(&self, dataset: &DatasetId, first: Lot) -> Result<BTreeMap<Lot, LotEntry>, ManifestsError> {
         let after = paths::lot_dir(dataset, first);
         Ok(entries(self.manifest.list_after(&paths::dataset_dir(dataset), &after).await?))
+    }
+
+    /// The lots of a dataset from `first` on whose first commit holds objects, as far as a listing tells, and the bytes of
+    /// that commit. For a boundary's dataset, which has no other generations.
+    pub async fn first_commits_from(&self, dataset: &DatasetId, first: Lot) -> Result<BTreeMap<Lot, u64>, ManifestsError> {
+        let after = paths::lot_dir(dataset, first);
+        let listed = self.manifest.list_sizes_after(&paths::dataset_dir(dataset), &after).await?;
+        let (mut commits, mut states) = (BTreeMap::new(), BTreeMap::new());
+        for (path, bytes) in &listed {
+            match paths::parse_manifest_path(path) {
+                Some(ManifestPath::Commit(_, lot, 1)) => _ = commits.insert(lot, *bytes),
+                Some(ManifestPath::StateCopy(_, lot, state)) => states.entry(lot).or_insert_with(Vec::new).push(state),
+                _ => {}
+            }
+        }
+        commits.retain(|lot, _| states.get(lot).is_none_or(|states| states != &[State::Empty]));
+        Ok(commits)
     }
 
     /// The lots of a dataset from `first` to `last`, both included, from a listing of little more than them.

@@ -280,12 +280,17 @@ impl Root {
     /// Relative paths of all documents below a folder whose path sorts after `after`, sorted; spares the rest where
     /// the store can.
     pub async fn list_after(&self, relative: &str, after: &str) -> Result<Vec<Path>, ManifestsError> {
+        Ok(self.list_sizes_after(relative, after).await?.into_iter().map(|(path, _)| path).collect())
+    }
+
+    /// The same with the bytes of each.
+    pub async fn list_sizes_after(&self, relative: &str, after: &str) -> Result<Vec<(Path, u64)>, ManifestsError> {
         let (prefix, offset) = (self.path(relative), self.path(after));
         let listed: Result<Vec<ObjectMeta>, _> = self.store.list_with_offset(Some(&prefix), &offset).try_collect().await;
         let listed = listed.map_err(|error| ManifestsError::store("list", self.uri(relative), error))?;
-        let mut paths: Vec<Path> = listed.into_iter().filter_map(|meta| self.relative(&meta.location)).collect();
-        paths.sort();
-        Ok(paths)
+        let mut sizes: Vec<(Path, u64)> = listed.into_iter().filter_map(|meta| Some((self.relative(&meta.location)?, meta.size))).collect();
+        sizes.sort();
+        Ok(sizes)
     }
 
     fn relative(&self, path: &Path) -> Option<Path> {

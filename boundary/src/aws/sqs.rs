@@ -99,12 +99,18 @@ impl Queue for SqsQueue {
     }
 
     async fn release(&self, handles: Vec<String>) -> Result<(), BoundaryError> {
+        // What is not released is visible again when its time is over.
+        self.hide(handles, 0).await
+    }
+
+    async fn hide(&self, handles: Vec<String>, seconds: u32) -> Result<(), BoundaryError> {
+        let seconds = i32::try_from(seconds).unwrap_or(i32::MAX);
         let mut call = self.client.change_message_visibility_batch().queue_url(&self.url);
         for (at, handle) in handles.iter().enumerate() {
-            let entry = ChangeMessageVisibilityBatchRequestEntry::builder().id(at.to_string()).receipt_handle(handle).visibility_timeout(0);
+            let entry =
+                ChangeMessageVisibilityBatchRequestEntry::builder().id(at.to_string()).receipt_handle(handle).visibility_timeout(seconds);
             call = call.entries(entry.build().map_err(|error| incomplete(&self.url, &error))?);
         }
-        // What is not released is visible again when its time is over.
-        call.send().await.map(|_| ()).map_err(|error| service("release to queue", &self.url, error))
+        call.send().await.map(|_| ()).map_err(|error| service("hide messages of queue", &self.url, error))
     }
 }

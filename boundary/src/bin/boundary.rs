@@ -2,6 +2,7 @@
 //! deployment), `ARC_BOUNDARY` (a name in it) and, where there is a queue, `ARC_QUEUE_URL`.
 
 use boundary::aws::{BoundaryFunction, Deployment, told};
+use chrono::{DateTime, Utc};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use manifests::Aws;
 use serde_json::Value;
@@ -13,6 +14,9 @@ async fn main() -> Result<(), Error> {
     let deployment = Deployment::load(&aws.objects(), &std::env::var("ARC_DEPLOYMENT")?).await.map_err(told)?;
     let queue = std::env::var("ARC_QUEUE_URL").ok();
     let function = &BoundaryFunction::new(&aws, &deployment, &std::env::var("ARC_BOUNDARY")?, queue.as_deref()).map_err(told)?;
-    let call = |event: LambdaEvent<Value>| async move { function.call(&event.payload, &chrono::Utc::now).await.map_err(told) };
+    let call = |event: LambdaEvent<Value>| async move {
+        let deadline = DateTime::<Utc>::from(event.context.deadline());
+        function.call(&event.payload, &Utc::now, deadline).await.map_err(told)
+    };
     lambda_runtime::run(service_fn(call)).await
 }

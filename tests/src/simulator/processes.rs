@@ -163,7 +163,7 @@ async fn poll(queue: &SimQueue, function: &BoundaryFunction, now: DateTime<Utc>)
     if messages.is_empty() {
         return Ok(());
     }
-    let record = |message: &Message| json!({"eventSource": "aws:sqs", "messageId": message.id, "body": message.body});
+    let record = |message: &Message| json!({"eventSource": "aws:sqs", "messageId": message.id, "receiptHandle": message.handle, "body": message.body});
     let answer = function.call_at(&json!({"Records": messages.iter().map(record).collect::<Vec<_>>()}), now).await?;
     let failed = |message: &Message| {
         let failures = answer["batchItemFailures"].as_array().into_iter().flatten();

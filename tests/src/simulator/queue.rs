@@ -128,10 +128,10 @@ impl SimQueue {
         }
     }
 
-    fn show(&self, handles: &[String]) {
-        let now = self.time.now();
+    fn hide_for(&self, handles: &[String], seconds: i64) {
+        let visible = self.time.now() + TimeDelta::seconds(seconds);
         for (number, _) in self.named(handles).into_iter().filter(|(_, is_last)| *is_last) {
-            self.with(|messages| _ = messages.entry(number).and_modify(|message| message.visible = now));
+            self.with(|messages| _ = messages.entry(number).and_modify(|message| message.visible = visible));
         }
     }
 
@@ -165,6 +165,10 @@ impl Queue for SimQueue {
     }
 
     async fn release(&self, handles: Vec<String>) -> Result<(), BoundaryError> {
-        self.call("release", || self.show(&handles)).await
+        self.call("release", || self.hide_for(&handles, 0)).await
+    }
+
+    async fn hide(&self, handles: Vec<String>, seconds: u32) -> Result<(), BoundaryError> {
+        self.call("hide", || self.hide_for(&handles, seconds.into())).await
     }
 }

@@ -10,7 +10,8 @@ use super::part::{Parts, arn_of, object, reference};
 /// Seconds that queues keep what nobody took: the longest that SQS has.
 pub const RETENTION_SECONDS: u32 = 14 * 24 * 3600;
 /// Times that a message is taken without being done before it goes to the dead letters. High, because a store that is
-/// unreachable for hours must not cost a single arrival; a message that cannot be read is set aside by the function itself.
+/// unreachable for hours must not cost a single arrival. A message that cannot be read goes the same way: SQS alone sets it
+/// aside, after as many receipts, each with a warning in the function's log.
 pub const RECEIVES_MAX: u32 = 100;
 
 /// A service that may send to a queue, for things with these ARNs.

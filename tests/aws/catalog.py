@@ -29,6 +29,7 @@ import doubles
 
 # Tables find days up to tomorrow.
 DAY = datetime.datetime.now(datetime.timezone.utc).date() - datetime.timedelta(days=1)
+WRITES_OF_A_RUN = 5
 LOTS = (f"{DAY:%Y%m%d}PT1M1250", f"{DAY:%Y%m%d}PT1M1251")
 LINES = 400
 SQL = ("WITH requests AS (SELECT http_status, bytes_sent, time, lot FROM main WHERE operation LIKE 'REST%') -- of all lots\n"
@@ -75,6 +76,7 @@ def project():
              "workload": {"format": "s3-access", "partitions": ["dt", "lot"]}},
             query("here", "access-logs", SQL),
             query("there", "access-logs", SQL, **athena),
+            query("sorted", "access-logs", "SELECT http_status, key FROM main ORDER BY key DESC LIMIT 100", **athena),
             query("none", "access-logs", "SELECT key FROM main WHERE http_status = 999", **athena),
             query("wide", "access-logs", "SELECT key AS \"Key\" FROM main", **athena),
             query("cast", "access-logs", "SELECT CAST(key AS BIGINT) AS n FROM main", **athena),
@@ -103,10 +105,10 @@ class World:
         keys = {"aws_access_key_id": "test", "aws_secret_access_key": "not-a-secret", "region_name": doubles.REGION}
         return boto3.client(service, endpoint_url=url, **keys)
 
-    def start(self, *arguments):
+    def start(self, *arguments, **environment):
         env = {"PATH": "/usr/bin:/bin", **doubles.KEYS, "AWS_ENDPOINT_URL": self.urls["aws"], "HOME": str(self.folder),
                "AWS_ENDPOINT_URL_GLUE": self.urls["glue"], "AWS_ENDPOINT_URL_ATHENA": self.urls["athena"], "TMPDIR": str(self.folder),
-               "AWS_BATCH_JOB_ID": "job"}
+               "AWS_BATCH_JOB_ID": "job", **environment}
         command = [str(self.programs / "arc"), *arguments]
         return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -138,8 +140,8 @@ class World:
         pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
 
-    def rows(self, name, lot):
-        """The rows of a lot, sorted, and their columns with types."""
+    def rows(self, name, lot, is_sorted=True):
+        """The rows of a lot, sorted or as they stand, and their columns with types."""
         connection, rows, columns = duckdb.connect(), [], None
         connection.execute("SET TimeZone = 'UTC'")
         for at, entry in enumerate(self.committed(name, lot)["objects"]):
@@ -149,7 +151,7 @@ class World:
             file = f"read_parquet('{path}', hive_partitioning = false)"
             columns = [row[:2] for row in connection.execute(f"DESCRIBE SELECT * FROM {file}").fetchall()]
             rows += connection.execute(f"SELECT CAST(COLUMNS(*) AS VARCHAR) FROM {file}").fetchall()
-        return sorted(rows), columns
+        return sorted(rows) if is_sorted else rows, columns
 
     def executions(self):
         return json.load(urllib.request.urlopen(self.urls["athena"]))
@@ -210,6 +212,9 @@ def same_rows(world):
     check([entry["uri"] for entry in objects] == [name] and objects[0]["rows"] == 2, "one file, under the name that a redone run gives it")
     check(receipt["lines"] == receipt["rows"] == 2 and receipt["bytes_scanned"] > 0, "the receipt balances and says what Athena read")
     check([column["type"] for column in manifest["columns"]] == ["string", "int", "bigint", "bigint", "timestamp"], "columns are committed with their types")
+    world.run("sorted", LOTS[0])
+    keys = [row[2] for row in world.rows("sorted-rows", LOTS[0], is_sorted=False)[0]]
+    check(len(keys) == 100 and keys == sorted(keys, reverse=True), "rows stand as the query orders them, though Athena wrote them in no order")
     check(not world.keys(world.store["artifact"], "athena/"), "nothing of Athena's is left")
     statement = world.executions()[0]["Query"]
     check("stray" not in statement and f'"lot" IN (\'{LOTS[0]}\')' in statement, "the statement names the committed files and their folders")
@@ -288,11 +293,30 @@ def adds_partitions(world):
     check(world.committed("addNamed-table", LOTS[1])["uris"] == ["s3://lake-raw/named/dt=2027-01-01/"], "a second time adds what is new alone")
     world.arc("replay", "--arc", "addNamed", "--lot", LOTS[0], "-p", str(world.project))
     check(partitions(world, "named").keys() == {(day,) for day in [*days, "2027-01-01"]}, "a replay changes nothing")
+    check(len(world.committed("addNamed-table", LOTS[0], 2)["uris"]) == 249, "and lists what the lot has added, as before")
+    adds_once(world, uri, days)
     world.commit("placed", LOTS[0], [("s3://lake-raw/placed/2026/11/deep/x", 1), ("s3://lake-raw/placed/2026/x", 1)])
     report = world.run("addPlaced", LOTS[0], expect=3)
     check(set(partitions(world, "placed")) == {("2026", "11")}, "by place")
     check(report["state"] == "partial" and "do not say year, month" in world.committed("addPlaced-table", LOTS[0])["comment"],
           "a file in no partition makes the lot partial")
+
+
+def adds_once(world, uri, days):
+    killed = 0
+    for write in range(1, WRITES_OF_A_RUN + 1):
+        lot, day = f"{DAY:%Y%m%d}PT1M{write:04}", f"2028-01-{write:02}"
+        world.commit("named", lot, [(uri(day, 1), 1), (uri(days[0], write), 1)])
+        command = ("run", "--arc", "addNamed", "--lot", lot, "-p", str(world.project))
+        first = world.start(*command, ARC_KILL_AT_WRITE=str(write), AWS_BATCH_JOB_ID=f"job-{write}")
+        first.communicate(timeout=120)
+        killed += first.returncode == -signal.SIGKILL
+        again = world.start(*command, AWS_BATCH_JOB_ID=f"job-{write}", AWS_BATCH_JOB_ATTEMPT="2")
+        said = again.communicate(timeout=120)
+        check(again.returncode == 0, f"killed before write {write}, a run is done again {'' if again.returncode == 0 else said}")
+        listed = world.committed("addNamed-table", lot)["uris"]
+        check(listed == [f"s3://lake-raw/named/dt={day}/"], f"and lists what the lot has added: {listed}")
+    check(killed >= 3, f"{killed} of {WRITES_OF_A_RUN} were killed: before their attempt, their commit, and after it")
 
 
 def athena_double(folder, s3_url, glue_url):

@@ -1,13 +1,14 @@
 //! Partitions of a Glue table: files of a lot flow in, the partitions that their folders name are added to the table. Adding
-//! one that is there is no error, so a redone run does the same.
+//! one that is there is no error. Each says which lot added it, so a redone run lists the same ones as added, whoever died
+//! between adding and committing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use aws_sdk_glue::Client;
 use aws_sdk_glue::error::ProvideErrorMetadata;
-use aws_sdk_glue::types::{PartitionInput, StorageDescriptor};
-use manifests::{ArcSpec, Counts, MAIN_ROLE, ManifestObject};
+use aws_sdk_glue::types::{Partition, PartitionInput, PartitionValueList, StorageDescriptor};
+use manifests::{ArcId, ArcSpec, Counts, Lot, MAIN_ROLE, ManifestObject};
 use serde::Deserialize;
 
 use super::{Parameter, ParameterKind, Problem, RunInput, SinkFiles, Work, Workload, check_sinks};
@@ -16,6 +17,12 @@ use crate::read::ObjectProblem;
 
 /// Partitions of one call, as Glue has it.
 const PARTITIONS_PER_CALL: usize = 100;
+
+/// The parameter of a partition that says which lot of which arc added it.
+const ADDED_BY: &str = "arclake.added-by";
+
+/// Times that Glue is asked for what it left out of an answer.
+const ASKINGS_MAX: usize = 5;
 
 /// What Glue says that no further attempt mends.
 const LASTING: [&str; 4] = ["EntityNotFoundException", "AccessDeniedException", "InvalidInputException", "ValidationException"];
@@ -58,6 +65,9 @@ enum PartitionResults {
     All,
     Added,
 }
+
+/// The partitions of an input, by their values, each with its folder.
+type Partitions = BTreeMap<Vec<String>, String>;
 
 /// A table of the catalog.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,7 +116,7 @@ impl Workload for Glue {
                 name: "partitionResults",
                 kind: ParameterKind::Text,
                 default: "\"none\"",
-                meaning: "which partitions the sink's manifest lists: none, all of the lot, or those that were added",
+                meaning: "which partitions the sink's manifest lists: none, all of the lot, or those that the lot has added",
             },
         ];
         PARAMETERS
@@ -132,11 +142,15 @@ impl Workload for Glue {
         let client = Client::new(aws.config());
         let (keys, storage) = describe(&client, &table).await?;
         let (found, problems) = found(input, &parameters, &keys);
-        let added = add(&client, &table, &storage, &found).await?;
+        let adding = Adding { client, table, storage, by: added_by(&input.arc.id, input.lot) };
+        let there = adding.add(&found).await?;
         let listed: Vec<&String> = match parameters.partition_results {
             PartitionResults::None => Vec::new(),
             PartitionResults::All => found.values().collect(),
-            PartitionResults::Added => added.iter().filter_map(|values| found.get(values)).collect(),
+            PartitionResults::Added => {
+                let older = adding.of_others(there).await?;
+                found.iter().filter(|(values, _)| !older.contains(*values)).map(|(_, folder)| folder).collect()
+            }
         };
         let objects = listed.into_iter().map(|uri| ManifestObject { uri: uri.clone(), ..ManifestObject::default() }).collect();
         let counts = Counts { objects: found.len() as u64, ..Counts::default() };
@@ -162,7 +176,7 @@ async fn describe(client: &Client, table: &Table) -> Result<(Vec<String>, Storag
 }
 
 /// The partitions of the input, by their values, each with its folder; and the files that lie in none.
-fn found(input: &RunInput<'_>, parameters: &Parameters, keys: &[String]) -> (BTreeMap<Vec<String>, String>, Vec<ObjectProblem>) {
+fn found(input: &RunInput<'_>, parameters: &Parameters, keys: &[String]) -> (Partitions, Vec<ObjectProblem>) {
     let (mut found, mut problems) = (BTreeMap::new(), Vec::new());
     for source in &input.sources {
         for object in source.objects() {
@@ -206,39 +220,84 @@ fn unescaped(value: &str) -> String {
     percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned()
 }
 
-/// Adds partitions; the values of those that were not there.
-async fn add(
-    client: &Client,
-    table: &Table,
-    storage: &StorageDescriptor,
-    found: &BTreeMap<Vec<String>, String>,
-) -> Result<Vec<Vec<String>>, ArcsError> {
-    let mut added = Vec::new();
-    let all: Vec<(&Vec<String>, &String)> = found.iter().collect();
-    for batch in all.chunks(PARTITIONS_PER_CALL) {
-        let mut call = client.batch_create_partition().set_catalog_id(table.catalog.clone());
-        call = call.database_name(&table.database).table_name(&table.name);
-        for (values, folder) in batch {
-            let mut stored = storage.clone();
-            stored.location = Some((*folder).clone());
-            call =
-                call.partition_input_list(PartitionInput::builder().set_values(Some((*values).clone())).storage_descriptor(stored).build());
-        }
-        let answer = call.send().await.map_err(|error| fail(table, &error))?;
+/// Which lot of which arc adds: the same for every attempt, and for a replay.
+fn added_by(arc: &ArcId, lot: Lot) -> String {
+    format!("{}/{}/{}/{lot}", arc.project, arc.version, arc.arc)
+}
+
+/// Adding to a table.
+struct Adding {
+    client: Client,
+    table: Table,
+    /// How the table's files are stored.
+    storage: StorageDescriptor,
+    /// What [`ADDED_BY`] says.
+    by: String,
+}
+
+impl Adding {
+    /// Adds partitions; the values of those that were there.
+    async fn add(&self, found: &Partitions) -> Result<Vec<Vec<String>>, ArcsError> {
         let mut there = Vec::new();
-        for error in answer.errors() {
-            let code = error.error_detail().and_then(|detail| detail.error_code()).unwrap_or_default();
-            if code != "AlreadyExistsException" {
-                let reason = error.error_detail().and_then(|detail| detail.error_message()).unwrap_or_default();
-                let message =
-                    format!("partition {} of {}.{}: {code}: {reason}", error.partition_values().join("/"), table.database, table.name);
-                return Err(ArcsError::Work { message, is_transient: !LASTING.contains(&code) });
+        let all: Vec<(&Vec<String>, &String)> = found.iter().collect();
+        for batch in all.chunks(PARTITIONS_PER_CALL) {
+            let inputs = batch.iter().map(|(values, folder)| self.input(values, folder)).collect();
+            let call = self.client.batch_create_partition().set_catalog_id(self.table.catalog.clone());
+            let call = call.database_name(&self.table.database).table_name(&self.table.name).set_partition_input_list(Some(inputs));
+            let answer = call.send().await.map_err(|error| fail(&self.table, &error))?;
+            for error in answer.errors() {
+                let detail = error.error_detail();
+                let code = detail.and_then(|detail| detail.error_code()).unwrap_or_default();
+                if code != "AlreadyExistsException" {
+                    let reason = detail.and_then(|detail| detail.error_message()).unwrap_or_default();
+                    return Err(self.refused(&error.partition_values().join("/"), code, reason));
+                }
+                there.push(error.partition_values().to_vec());
             }
-            there.push(error.partition_values().to_vec());
         }
-        added.extend(batch.iter().map(|(values, _)| (*values).clone()).filter(|values| !there.contains(values)));
+        Ok(there)
     }
-    Ok(added)
+
+    fn input(&self, values: &[String], folder: &str) -> PartitionInput {
+        let mut stored = self.storage.clone();
+        stored.location = Some(folder.to_owned());
+        PartitionInput::builder().set_values(Some(values.to_vec())).storage_descriptor(stored).parameters(ADDED_BY, &self.by).build()
+    }
+
+    fn refused(&self, partition: &str, code: &str, reason: &str) -> ArcsError {
+        let message = format!("partition {partition} of {}.{}: {code}: {reason}", self.table.database, self.table.name);
+        ArcsError::Work { message, is_transient: !LASTING.contains(&code) }
+    }
+
+    /// Those of partitions that are there which no attempt of this lot has added.
+    async fn of_others(&self, there: Vec<Vec<String>>) -> Result<BTreeSet<Vec<String>>, ArcsError> {
+        let mut others: BTreeSet<Vec<String>> = there.iter().cloned().collect();
+        for batch in there.chunks(PARTITIONS_PER_CALL) {
+            for own in self.own(batch).await? {
+                others.remove(&own);
+            }
+        }
+        Ok(others)
+    }
+
+    /// Those of a batch that this lot has added.
+    async fn own(&self, batch: &[Vec<String>]) -> Result<Vec<Vec<String>>, ArcsError> {
+        let list = |values: &Vec<String>| PartitionValueList::builder().set_values(Some(values.clone())).build().ok();
+        let (mut asked, mut own) = (batch.iter().filter_map(list).collect::<Vec<_>>(), Vec::new());
+        for _ in 0..ASKINGS_MAX {
+            let call = self.client.batch_get_partition().set_catalog_id(self.table.catalog.clone());
+            let call = call.database_name(&self.table.database).table_name(&self.table.name).set_partitions_to_get(Some(asked));
+            let answer = call.send().await.map_err(|error| fail(&self.table, &error))?;
+            let says = |partition: &&Partition| partition.parameters().and_then(|all| all.get(ADDED_BY)) == Some(&self.by);
+            own.extend(answer.partitions().iter().filter(says).map(|partition| partition.values().to_vec()));
+            asked = answer.unprocessed_keys().to_vec();
+            if asked.is_empty() {
+                return Ok(own);
+            }
+        }
+        let left = asked.first().map(|list| list.values().join("/")).unwrap_or_default();
+        Err(self.refused(&left, "unprocessed", "Glue leaves it out of its answers"))
+    }
 }
 
 #[cfg(test)]

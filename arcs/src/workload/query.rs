@@ -5,6 +5,7 @@ mod athena;
 mod execution;
 mod local;
 mod look;
+mod order;
 mod rows;
 mod statement;
 

@@ -1,7 +1,8 @@
 //! A query in Athena: sources with their committed files flow in, staged rows flow out. Athena writes its result beside the
 //! lake, where nobody reads, below a folder of the attempt; its rows then pass through here into the same file, with the same
 //! names and types, that a query on this machine writes. So nothing can be read before the run publishes, times are not what
-//! Athena writes (96 bits), and a replay never shows a part of one result with a part of another.
+//! Athena writes (96 bits), and a replay never shows a part of one result with a part of another. They are sorted on their way,
+//! because Athena gives them in no order.
 
 use futures::{StreamExt, TryStreamExt};
 use manifests::{Dataset, ManifestObject};
@@ -10,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::Source;
 use super::execution::{self, Ended, Statement};
+use super::order;
 use super::rows::{self, StagedRows};
 use super::statement::{self, Table};
 use crate::committed::{CommittedFiles, LotFiles};
@@ -86,9 +88,9 @@ impl<'a> Run<'a> {
     /// Runs the query and stages its rows; also gives the bytes that Athena read.
     pub async fn stage(&self, text: &str, sources: &[Source<'_>], keys: &[PartitionKey]) -> Result<(StagedRows, u64), ArcsError> {
         let tables: Vec<Table<'_>> = sources.iter().map(|source| self.table(source)).collect();
-        let text = statement::unload(text, &tables, &self.rows_folder())?;
+        let statement = statement::unload(text, &tables, &self.rows_folder())?;
         self.remove_earlier().await?;
-        let staged = self.run(&text, keys).await;
+        let staged = self.run(&statement, text, keys).await;
         // What stays after all is removed by the next attempt, or by the bucket itself after some days.
         if let Err(error) = self.remove(|uri| uri.starts_with(&self.folder)).await {
             tracing::warn!("Athena's result of {} stays for now: {error}", self.input.lot);
@@ -96,11 +98,11 @@ impl<'a> Run<'a> {
         staged
     }
 
-    async fn run(&self, text: &str, keys: &[PartitionKey]) -> Result<(StagedRows, u64), ArcsError> {
+    async fn run(&self, statement: &str, text: &str, keys: &[PartitionKey]) -> Result<(StagedRows, u64), ArcsError> {
         let (output, token) = (format!("{}said/", self.folder), token(self.input));
-        let statement = Statement { text, workgroup: self.workgroup, output: &output, token: &token };
+        let statement = Statement { text: statement, workgroup: self.workgroup, output: &output, token: &token };
         let ended = execution::run(&self.client, &statement).await?;
-        Ok((self.collect(&ended, keys).await?, ended.scanned_bytes))
+        Ok((self.collect(&ended, text, keys).await?, ended.scanned_bytes))
     }
 
     fn table<'b>(&'b self, source: &'b Source<'b>) -> Table<'b> {
@@ -112,8 +114,8 @@ impl<'a> Run<'a> {
         format!("{}rows/", self.folder)
     }
 
-    /// Reads Athena's files into the file of the sink.
-    async fn collect(&self, ended: &Ended, keys: &[PartitionKey]) -> Result<StagedRows, ArcsError> {
+    /// Reads Athena's files into the file of the sink, in the order of the query's text.
+    async fn collect(&self, ended: &Ended, text: &str, keys: &[PartitionKey]) -> Result<StagedRows, ArcsError> {
         let files = self.written(ended).await?;
         let (stores, options) = (&self.input.context.stores, &self.input.context.options);
         let session = sql::session(options, 1)?;
@@ -123,6 +125,8 @@ impl<'a> Run<'a> {
         let Some(table) = opened else { return Ok(StagedRows::default()) };
         session.register_table(RESULT, std::sync::Arc::new(table)).map_err(sql::plan_error)?;
         let frame = session.table(RESULT).await.map_err(sql::plan_error)?;
+        let order = order::order(text, frame.schema().as_arrow());
+        let frame = if order.is_empty() { frame } else { frame.sort(order).map_err(sql::plan_error)? };
         rows::stage(frame, self.input, keys).await
     }
 

@@ -122,7 +122,9 @@ impl Drop for Group {
         let Some(id) = self.0 else { return };
         let mut kill = std::process::Command::new("/bin/sh");
         kill.args(["-c", "kill -s KILL -- \"-$0\"", &id.to_string()]);
-        let _ = kill.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        if let Err(error) = kill.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status() {
+            tracing::warn!("what a command has started may live on: /bin/sh, which ends it, cannot be run: {error}");
+        }
     }
 }
 

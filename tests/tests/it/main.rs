@@ -3,6 +3,7 @@
 mod aws;
 mod bad_input;
 mod crash;
+mod docker;
 mod faults;
 mod helm;
 mod pipeline;

@@ -8,6 +8,7 @@ mod faults;
 mod helm;
 mod pipeline;
 mod readers;
+mod readme;
 mod schema;
 mod shaping;
 mod simulator;

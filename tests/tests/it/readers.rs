@@ -21,12 +21,17 @@ pub(crate) struct Seen {
     times: BTreeMap<String, (i64, i64, i128)>,
 }
 
-pub(crate) fn see(engine: &str, folder: &Path) -> Option<Seen> {
+/// The Python that has the readers.
+fn python(engine: &str) -> Option<String> {
     let python = std::env::var("ARCLAKE_PYTHON").ok().filter(|python| !python.is_empty());
-    let Some(python) = python else {
+    if python.is_none() {
         eprintln!("SKIPPED: {engine} is not installed; `tests/run` installs it where it can");
-        return None;
-    };
+    }
+    python
+}
+
+pub(crate) fn see(engine: &str, folder: &Path) -> Option<Seen> {
+    let python = python(engine)?;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("readers/read.py");
     let output = Command::new(python).arg(script).arg(engine).arg(folder).output().expect("the reader starts");
     let text = String::from_utf8_lossy(&output.stdout);
@@ -95,4 +100,22 @@ fn check(seen: &Seen) {
     let all = || (0..LINES as i64).map(micros);
     let times = (all().min().expect("one"), all().max().expect("one"), all().map(i128::from).sum::<i128>());
     assert_eq!(seen.times["time"], times);
+}
+
+#[test]
+fn the_statement_of_the_readme_counts_the_rows_of_the_receipt() {
+    const SCRIPT: &str = "import duckdb, sys; print(len(duckdb.execute(sys.argv[1]).fetchall()))";
+    let folder = tempfile::tempdir().expect("a folder");
+    let input = folder.path().join("in.log");
+    std::fs::write(&input, lines() + "this is no record\n").expect("input is written");
+    let run =
+        arc(&["run", "--format", "s3-access", "--output", "json", "--sink", "out", "--input"]).arg(&input).current_dir(&folder).output();
+    let run = run.expect("arc starts");
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let receipt: serde_json::Value = serde_json::from_slice(&run.stdout).expect("JSON");
+    assert_eq!((&receipt["rows"], &receipt["rejected"]), (&LINES.into(), &1.into()));
+    let Some(python) = python("duckdb") else { return };
+    let [statement] = &crate::readme::blocks("sql")[..] else { panic!("the README has one statement") };
+    let read = Command::new(python).args(["-c", SCRIPT, statement]).current_dir(&folder).output().expect("python starts");
+    assert_eq!(String::from_utf8_lossy(&read.stdout).trim(), LINES.to_string(), "{}", String::from_utf8_lossy(&read.stderr));
 }

@@ -141,6 +141,16 @@ impl Cell {
         }
     }
 
+    /// The same, a line for each text of a list.
+    fn lines(&self) -> Vec<String> {
+        match self {
+            Cell::Nested(Value::Array(texts)) if !texts.is_empty() && texts.iter().all(Value::is_string) => {
+                texts.iter().filter_map(Value::as_str).map(escape).collect()
+            }
+            other => vec![other.shown()],
+        }
+    }
+
     /// As text that no spreadsheet takes for a formula.
     fn guarded(&self) -> String {
         let text = self.text();
@@ -172,6 +182,11 @@ pub fn escape(text: &str) -> String {
 /// The same for messages of several lines: newlines stay.
 pub fn escape_lines(text: &str) -> String {
     text.split('\n').map(escape).collect::<Vec<_>>().join("\n")
+}
+
+/// So many of something: `1 lot`, `2 lots`.
+pub fn plural(count: usize, word: &str) -> String {
+    format!("{count} {word}{}", if count == 1 { "" } else { "s" })
 }
 
 fn is_steering(letter: char) -> bool {
@@ -229,6 +244,13 @@ impl<W: Write> Listing<W> {
     }
 }
 
+/// Writes text to stdout as it is. A reader that has gone is an error that ends the program, as for listings.
+pub fn write(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
+}
+
 /// Writes a whole listing to stdout.
 pub fn print(output: Output, columns: &[impl AsRef<str>], rows: Vec<Vec<Cell>>) -> io::Result<()> {
     let mut listing = Listing::new(io::BufWriter::new(io::stdout().lock()), output, columns)?;
@@ -244,7 +266,9 @@ pub fn print_record(output: Output, fields: Vec<(&str, Cell)>) -> io::Result<()>
     match output {
         Output::Table => {
             let width = names.iter().map(|name| name.len()).max().unwrap_or(0);
-            fields.iter().try_for_each(|(name, cell)| writeln!(stdout, "{name:width$}  {}", cell.shown()))
+            let fields =
+                fields.iter().flat_map(|(name, cell)| cell.lines().into_iter().zip(std::iter::once(*name).chain(std::iter::repeat(""))));
+            fields.into_iter().try_for_each(|(line, name)| writeln!(stdout, "{name:width$}  {line}"))
         }
         Output::Json => writeln!(stdout, "{}", json_text(&json_object(&names, &row))),
         Output::Csv | Output::Tsv => {
@@ -367,6 +391,15 @@ mod tests {
             =HYPERLINK("x")\u{1b}[2J\u{202e}  1000000   NaN
         "#]],
         );
+    }
+
+    #[test]
+    fn a_list_of_texts_is_a_line_for_each() {
+        assert_eq!(Cell::Nested(serde_json::json!(["file:///a", "b\u{1b}"])).lines(), ["file:///a", "b\\u{1b}"]);
+        assert_eq!(Cell::Nested(serde_json::json!(["a", 1])).lines(), [r#"["a",1]"#]);
+        assert_eq!(Cell::Nested(serde_json::json!([])).lines(), ["[]"]);
+        assert_eq!(Cell::Null.lines(), [""]);
+        assert_eq!([plural(0, "lot"), plural(1, "lot"), plural(2, "lot")], ["0 lots", "1 lot", "2 lots"]);
     }
 
     #[test]

@@ -1,16 +1,16 @@
 //! `arc up`: boundaries, dispatch and workers in one process until stopped. What is told goes to stderr; with `--once`
 //! the receipts of the runs go to stdout at the end.
 
-use std::net::SocketAddr;
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use project::parse_moment;
 use project::synth::is_user_image;
 
 use super::{Context, Exit, ProjectArgs, Trouble, run::receipt};
-use crate::engine::up::{Options, RUNS_DEFAULT, Summary, up};
+use crate::engine::up::{Options, RUNS_DEFAULT, Summary, Waiting, up};
 use crate::engine::{Engine, Outcome, Progress, Ran, Stop};
-use crate::output::{Cell, Output, print};
+use crate::output::{Cell, Output, plural, print};
 use crate::{logs, telemetry};
 
 /// Columns of the listing for people, out of those of a receipt.
@@ -24,12 +24,14 @@ const RUNS_MAX: i64 = 64;
 /// Arguments of `arc up`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-On a local placement boundaries watch folders; on one on AWS they drain the queues that `arc deploy`
-made. Any number of these processes may work on one placement.
+On a local placement boundaries watch folders; on one on AWS they drain the
+queues that `arc deploy` made. Any number of these processes may work on one
+placement.
 
+Examples:
   arc up -p lake.jsonnet
-  arc up -p lake.jsonnet --listen 0.0.0.0:9090      with /healthz, /readyz and /metrics
-  arc up -p lake.jsonnet --once                     do all that is due, then stop")]
+  arc up -p lake.jsonnet --listen 0.0.0.0:9090   /healthz, /readyz, /metrics
+  arc up -p lake.jsonnet --once                  all that is due, then stop")]
 pub struct Args {
     #[command(flatten)]
     project: ProjectArgs,
@@ -40,8 +42,8 @@ pub struct Args {
     #[arg(long, value_name = "TIME")]
     as_of: Option<String>,
     /// Tell of health and metrics here; nowhere where not given.
-    #[arg(long, value_name = "ADDR:PORT", conflicts_with = "once")]
-    listen: Option<SocketAddr>,
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "once", value_parser = parse_address)]
+    listen: Option<String>,
     /// Small runs side by side; a large one needs all of them, or all but one of three and more.
     #[arg(long, value_name = "N", default_value_t = RUNS_DEFAULT, value_parser = clap::value_parser!(u32).range(1..=RUNS_MAX))]
     runs: u32,
@@ -49,6 +51,23 @@ pub struct Args {
     /// and on one machine until they are done.
     #[arg(long, value_name = "SECONDS")]
     grace: Option<u64>,
+}
+
+fn parse_address(text: &str) -> Result<String, String> {
+    let is_host = |host: &str| !host.is_empty() && (host.starts_with('[') || !host.contains(':'));
+    let is_address = text.rsplit_once(':').is_some_and(|(host, port)| is_host(host) && port.parse::<u16>().is_ok());
+    is_address
+        .then(|| text.to_owned())
+        .ok_or_else(|| "use HOST:PORT: 0.0.0.0:9090 for everybody, localhost:9090 for this machine".to_owned())
+}
+
+fn cannot_listen(address: &str, error: &std::io::Error) -> Trouble {
+    let next = match error.kind() {
+        ErrorKind::AddrInUse => "another port, or end what listens there",
+        ErrorKind::PermissionDenied => "a port from 1024 on",
+        _ => "a host of this machine: 0.0.0.0:9090 for everybody, localhost:9090 for this machine",
+    };
+    Trouble::usage(format!("--listen {address}: {error}")).next(next)
 }
 
 impl Args {
@@ -68,9 +87,9 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     if options.is_told {
         begin(&engine, &options);
     }
-    if let Some(address) = args.listen {
-        let served = telemetry::serve(address, options.telemetry.clone()).await;
-        let address = served.map_err(|error| Trouble::usage(format!("--listen {address}: {error}")))?;
+    if let Some(address) = &args.listen {
+        let served = telemetry::serve(address.as_str(), options.telemetry.clone()).await;
+        let address = served.map_err(|error| cannot_listen(address, &error))?;
         logs::say(&format!("health and metrics: http://{address}/healthz, /readyz, /metrics"));
     }
     let summary = up(&engine, &options, stop).await?;
@@ -133,17 +152,39 @@ fn fields(ran: &Ran) -> Option<Vec<(&'static str, Cell)>> {
 
 fn tell(summary: &Summary) {
     let say = |text: String| logs::say(&text);
-    let done = summary.done;
-    say(format!("{} lots taken in, {done} runs, {} empty lots passed on, {} failures", summary.lots, summary.empties, summary.failures));
-    for (boundary, waiting, open) in &summary.waiting {
-        if *waiting > 0 {
-            say(format!("{boundary}: {waiting} objects wait; lot {open} closes at {}", open.end().format("%Y-%m-%dT%H:%M:%SZ")));
-        }
-    }
+    let (taken, runs) = (plural(summary.lots, "lot"), plural(summary.done, "run"));
+    let (empties, failures) = (plural(summary.empties, "empty lot"), plural(summary.failures, "failure"));
+    say(format!("{taken} taken in, {runs}, {empties} passed on, {failures}"));
+    summary.waiting.iter().filter_map(Waiting::told).for_each(say);
     if summary.refused > 0 {
-        say(format!("{} files are not taken until somebody renames them or makes them readable: see the warnings", summary.refused));
+        let files = plural(summary.refused, "file");
+        say(format!("{files} not taken until somebody renames them or makes them readable: see the warnings"));
     }
     if summary.doubtful > 0 {
-        say(format!("{} runs are partial or rejected more than they may: arc status says which", summary.doubtful));
+        let runs = plural(summary.doubtful, "run");
+        say(format!("{runs} partial, or with more rejects than they may have: arc status says which"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_a_host_and_a_port() {
+        for text in ["localhost:9090", "0.0.0.0:0", "[::1]:9090"] {
+            assert_eq!(parse_address(text), Ok(text.to_owned()));
+        }
+        for text in [":9090", "localhost", "localhost:", "localhost:70000", "::1"] {
+            assert!(parse_address(text).is_err_and(|told| told.contains("localhost:9090")), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_port_that_is_taken_is_told_with_what_to_try() {
+        let taken = tokio::net::TcpListener::bind("localhost:0").await.unwrap();
+        let address = taken.local_addr().unwrap().to_string();
+        let error = tokio::net::TcpListener::bind(&address).await.unwrap_err();
+        assert_eq!(cannot_listen(&address, &error).next.unwrap(), "another port, or end what listens there");
     }
 }

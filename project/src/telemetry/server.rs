@@ -11,7 +11,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use chrono::Utc;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, ToSocketAddrs};
 
 use super::Telemetry;
 
@@ -19,7 +19,7 @@ use super::Telemetry;
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Answers at `address` until the process ends, whose work begins now; where it really is, which a port 0 leaves open.
-pub async fn serve(address: SocketAddr, telemetry: Arc<Telemetry>) -> std::io::Result<SocketAddr> {
+pub async fn serve(address: impl ToSocketAddrs, telemetry: Arc<Telemetry>) -> std::io::Result<SocketAddr> {
     let listener = TcpListener::bind(address).await?;
     let address = listener.local_addr()?;
     let routes = Router::new()
@@ -101,7 +101,7 @@ mod tests {
     #[tokio::test]
     async fn all_three_endpoints_answer() {
         let telemetry = Arc::new(Telemetry::of(&[], BTreeMap::from([("toParquet".to_owned(), vec!["parquet/1".to_owned()])])));
-        let address = serve(([127, 0, 0, 1], 0).into(), telemetry.clone()).await.unwrap();
+        let address = serve(SocketAddr::from(([127, 0, 0, 1], 0)), telemetry.clone()).await.unwrap();
         assert_eq!(ask(address, "/healthz").await, ("HTTP/1.1 200 OK".into(), "alive\n".into()));
         assert_eq!(ask(address, "/readyz").await, ("HTTP/1.1 503 Service Unavailable".into(), "stores: not asked yet\n".into()));
         telemetry.answered(&Part::Stores, true);

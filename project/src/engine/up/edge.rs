@@ -41,6 +41,8 @@ pub(super) struct Edge {
     /// Whether a sweep has to find nothing before the work is done for now.
     settles: bool,
     has_changed: bool,
+    /// Whether what had just been written was waited for.
+    has_waited: bool,
 }
 
 /// What a look found.
@@ -81,6 +83,7 @@ impl Edge {
             sweep_seconds_then: if is_local { POLL_SECONDS } else { SWEEP_SECONDS },
             settles: is_local || options.once,
             has_changed: false,
+            has_waited: false,
         })
     }
 
@@ -107,7 +110,7 @@ impl Edge {
             }
         }
         summary.lots += committed;
-        summary.waiting = self.entrances.iter().filter_map(Entrance::waiting).collect();
+        summary.waiting = self.entrances.iter().filter_map(Entrance::waiting).cloned().collect();
         summary.refused = self.entrances.iter().map(Entrance::refused).sum();
         committed
     }
@@ -161,6 +164,19 @@ impl Edge {
     fn sweep_soon(&mut self) {
         let soon = Utc::now() + TimeDelta::seconds(SWEEP_SOON_SECONDS.min(self.sweep_seconds_then));
         self.next_sweep = if self.next_sweep <= Utc::now() { soon } else { self.next_sweep.min(soon) };
+    }
+
+    /// With `--once`: when files have settled that were written just now, where a boundary takes them as soon as they have.
+    /// Once only, so that somebody who writes on and on does not keep it from its end; all is looked at again then.
+    pub(super) fn settling(&mut self, options: &Options) -> Option<DateTime<Utc>> {
+        let is_asked = options.as_of.is_none() && !std::mem::replace(&mut self.has_waited, true);
+        let lengths = self.entrances.iter().filter_map(|entrance| entrance.waiting()?.settling());
+        let length = lengths.max().filter(|_| is_asked)?;
+        if options.is_told {
+            options.progress.say(&format!("waiting {} s: files were written just now", length.num_seconds()));
+        }
+        self.has_changed = true;
+        Some(Utc::now() + length)
     }
 
     /// A run has ended: where it may do better soon, a sweep finds it.

@@ -11,12 +11,12 @@ use anyhow::Context as _;
 use boundary::aws::SqsQueue;
 use boundary::{Boundary, BoundarySpec, CommitIndex, EventArrival, Listened, QueueArrivals, SqliteIndex, Ticked, Watch};
 use chrono::{DateTime, TimeDelta, Utc};
-use manifests::{Aws, Lot};
+use manifests::Aws;
 use project::synth::ProjectNames;
 use tokio::sync::Notify;
 
 use super::listener::Listener;
-use super::{Options, POLL_SECONDS};
+use super::{Options, POLL_SECONDS, Waiting};
 use crate::command::Trouble;
 use crate::engine::Engine;
 use crate::telemetry::Part;
@@ -50,7 +50,7 @@ pub(super) struct Entrance {
     hearing: Hearing,
     next: DateTime<Utc>,
     failures: u32,
-    last: Option<(usize, Lot)>,
+    last: Option<Waiting>,
 }
 
 impl Entrance {
@@ -80,9 +80,9 @@ impl Entrance {
         self.next
     }
 
-    /// What waited at the last look, and the open lot.
-    pub(super) fn waiting(&self) -> Option<(String, usize, Lot)> {
-        self.last.map(|(waiting, open)| (self.boundary.spec().name.clone(), waiting, open))
+    /// What waited at the last look.
+    pub(super) fn waiting(&self) -> Option<&Waiting> {
+        self.last.as_ref()
     }
 
     /// Files that cannot be taken.
@@ -108,7 +108,7 @@ impl Entrance {
                 options.telemetry.ticked(&spec, &ticked, now);
                 options.telemetry.stepped();
                 options.tell_lots(&spec.name, &ticked);
-                (self.failures, self.last) = (0, Some((ticked.waiting, ticked.open)));
+                (self.failures, self.last) = (0, Some(Waiting::of(&spec, &ticked, now)));
                 self.next = look_again(&ticked, spec.arrival, self.queue().is_some(), now);
                 self.listen_from(ticked.open.start());
                 Ok(ticked.committed.len())
@@ -204,6 +204,7 @@ async fn hearing_queue(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use manifests::Lot;
 
     #[test]
     fn what_settles_is_looked_at_soon() {

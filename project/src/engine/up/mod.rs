@@ -8,13 +8,13 @@ mod entrance;
 mod listener;
 mod options;
 mod probe;
+mod waiting;
 mod workers;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use manifests::Lot;
 use tokio::sync::Notify;
 
 use super::echo::Echo;
@@ -22,6 +22,7 @@ use super::runs::Ran;
 use super::{Engine, Stop};
 use edge::{Edge, Looked};
 pub use options::{Options, RUNS_DEFAULT};
+pub use waiting::Waiting;
 use workers::Workers;
 
 /// The longest time without a look, in seconds.
@@ -50,8 +51,8 @@ pub struct Summary {
     pub failures: usize,
     /// Runs that are partial, or rejected more than they may.
     pub doubtful: usize,
-    /// For each boundary: its name, what waits there, the open lot.
-    pub waiting: Vec<(String, usize, Lot)>,
+    /// What waits at each boundary.
+    pub waiting: Vec<Waiting>,
     /// Files that no boundary can take until they are renamed or made readable; the log says which.
     pub refused: usize,
 }
@@ -78,7 +79,10 @@ pub async fn up(engine: &Engine, options: &Options, mut stop: Stop) -> anyhow::R
         let is_more = empties > 0 || committed > 0;
         empty_looks = if workers.is_idle() && committed == 0 { empty_looks + 1 } else { 0 };
         match (workers.is_idle(), is_more) {
-            (true, false) if options.once => break,
+            (true, false) if options.once => match edge.settling(options) {
+                Some(settled) => _ = wait(&mut workers, Some(settled), &edge.wake, &mut stop).await,
+                None => break,
+            },
             (true, true) if empty_looks <= EMPTY_LOOKS_MAX => continue,
             (true, true) => tokio::time::sleep(Duration::from_millis(ELSEWHERE_MILLISECONDS)).await,
             (is_idle, _) => {

@@ -20,6 +20,8 @@ pub const PROJECT_BYTES_MAX: u64 = 4 << 20;
 pub const EVALUATION_DEPTH_MAX: usize = 500;
 /// How long a Jsonnet evaluation may take, in seconds.
 pub const EVALUATION_SECONDS_MAX: u64 = 30;
+/// How a line of a trace ends that is about the project file as a whole.
+const IMPORTED: &str = ": parse imported";
 /// Stack of the thread that evaluates, in bytes.
 const EVALUATION_STACK_BYTES: usize = 256 << 20;
 
@@ -84,8 +86,12 @@ pub fn render(origin: &Origin, variables: &[(String, String)]) -> Result<Value, 
     let text = origin.read()?;
     let fail = |reason: String| ProjectError::Evaluate { path: origin.name(), reason };
     let is_json = matches!(origin, Origin::File(path) if path.extension().is_some_and(|extension| extension == "json"));
+    if text.trim().is_empty() {
+        return Err(fail("it is empty".to_owned()));
+    }
     match serde_json::from_str(&text) {
         Ok(value) => Ok(value),
+        Err(error) if is_json && error.is_eof() => Err(fail(format!("it breaks off: {error}"))),
         Err(error) if is_json => Err(fail(error.to_string())),
         Err(_) => {
             let json = evaluate(origin.clone(), text, variables.to_vec()).map_err(fail)?;
@@ -128,7 +134,9 @@ fn manifested(origin: &Origin, text: &str, variables: &[(String, String)]) -> Re
 
 fn explain(error: &jrsonnet_evaluator::Error) -> String {
     let format = CompactFormat { resolver: PathResolver::FileName, max_trace: 8, padding: 2 };
-    format.format(error).unwrap_or_else(|_| error.to_string())
+    let told = format.format(error).unwrap_or_else(|_| error.to_string());
+    // That the file was imported by us tells nobody anything.
+    told.lines().filter(|line| !line.ends_with(IMPORTED)).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
@@ -161,6 +169,13 @@ mod tests {
     #[test]
     fn json_keeps_its_large_numbers() {
         check("a.json", r#"{"n": 9007199254740993}"#, expect![[r#"{"n":9007199254740993}"#]]);
+        check(
+            "a.json",
+            "{\"n\": 1,\n",
+            expect!["DIR/a.json does not evaluate: it breaks off: EOF while parsing a value at line 2 column 0"],
+        );
+        check("a.json", " \n", expect!["DIR/a.json does not evaluate: it is empty"]);
+        check("a.jsonnet", "", expect!["DIR/a.jsonnet does not evaluate: it is empty"]);
         check("a.json", "{\"n\": 1,\n oops}", expect!["DIR/a.json does not evaluate: key must be a string at line 2 column 2"]);
     }
 
@@ -179,8 +194,7 @@ mod tests {
             "{ a: 1",
             expect![[r#"
             DIR/a.jsonnet does not evaluate: syntax error: expected '}', got end of file
-              a.jsonnet:1:7
-              a.jsonnet:1:7-0:0: parse imported"#]],
+              a.jsonnet:1:7"#]],
         );
         check(
             "a.jsonnet",

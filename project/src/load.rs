@@ -10,6 +10,9 @@ use crate::file::{Problem, Project};
 use crate::jsonnet::{Origin, PROJECT_BYTES_MAX, render};
 use crate::verify::judge;
 
+/// What a project file is, at its shortest.
+const OBJECT: &str = "{ project: {…}, placement: {…}, boundaries: […], arcs: […] }";
+
 /// Reads, evaluates and judges a project file. `current` is the current folder, absolute; `variables` are what
 /// `std.extVar` finds.
 pub fn load(origin: &Origin, variables: &[(String, String)], current: &Path) -> Result<Project, ProjectError> {
@@ -20,9 +23,17 @@ pub fn load(origin: &Origin, variables: &[(String, String)], current: &Path) -> 
         Ok(project) if problems.is_empty() => Ok(project),
         Ok(_) => Err(ProjectError::Problems { path: origin.name(), problems }),
         Err(more) => {
-            problems.extend(more);
+            problems.extend(more.into_iter().map(placed));
             Err(ProjectError::Problems { path: origin.name(), problems })
         }
+    }
+}
+
+/// A problem of the file as a whole has no place in it.
+fn placed(problem: Problem) -> Problem {
+    match problem.path.is_empty() {
+        true => Problem { path: "the file".to_owned(), fix: problem.fix.or_else(|| Some(OBJECT.to_owned())), ..problem },
+        false => problem,
     }
 }
 
@@ -80,6 +91,18 @@ mod tests {
     fn a_query_knows_the_columns_that_a_conversion_writes() {
         let project = load(&example(), &[], Path::new("/")).unwrap();
         assert_eq!(project.arc("countErrors").unwrap().workload["schemas"]["main"], "s3-access");
+    }
+
+    #[test]
+    fn a_file_that_is_no_object() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("project.json");
+        std::fs::write(&path, "[]").unwrap();
+        let error = load(&Origin::File(path), &[], Path::new("/")).unwrap_err();
+        let ProjectError::Problems { problems, .. } = error else { panic!("{error}") };
+        let told: Vec<String> = problems.iter().map(|problem| format!("{}: {}", problem.path, problem.message)).collect();
+        assert_eq!(told, ["the file: must be an object, not a list"]);
+        assert_eq!(problems[0].fix.as_deref(), Some(OBJECT));
     }
 
     #[test]

@@ -26,7 +26,7 @@ mod store;
 pub use arc::{ArcSink, ArcSource, ArcSpec, MAIN_ROLE, REJECTS_ROLE, RunPlan};
 pub use attempts::{Attempt, AttemptRecord, Lease};
 #[cfg(feature = "aws")]
-pub use aws::{Aws, AwsSettings, EventBridgeBus, reason};
+pub use aws::{Aws, AwsSettings, EventBridgeBus, NO_CREDENTIALS, reason};
 pub use bus::{Bus, Delivery, DiskBus, EVENTS_PER_RECEIVE_MAX, MemoryBus};
 pub use commits::LotEntry;
 pub use dataset::{Dataset, DatasetId, NAME_BYTES_MAX, check_name};

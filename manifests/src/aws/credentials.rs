@@ -8,6 +8,8 @@ use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvid
 use object_store::CredentialProvider;
 use object_store::aws::AwsCredential;
 
+use super::{NO_CREDENTIALS, no_credentials};
+
 /// How long before they end credentials are asked for anew, in seconds.
 const REFRESH_SECONDS: u64 = 300;
 
@@ -48,8 +50,9 @@ impl CredentialProvider for SdkCredentials {
         if let Some(kept) = self.kept(SystemTime::now()) {
             return Ok(kept);
         }
-        let provider = self.provider.as_ref().ok_or_else(|| error("there are no AWS credentials: see `aws configure`"))?;
-        let found = provider.provide_credentials().await.map_err(|found| error(super::causes(&found)))?;
+        let provider = self.provider.as_ref().ok_or_else(|| error(NO_CREDENTIALS))?;
+        let told = |cause: &CredentialsError| no_credentials(cause).unwrap_or_else(|| super::causes(cause));
+        let found = provider.provide_credentials().await.map_err(|cause| error(told(&cause)))?;
         let credential = Arc::new(AwsCredential {
             key_id: found.access_key_id().to_owned(),
             secret_key: found.secret_access_key().to_owned(),
@@ -64,6 +67,8 @@ impl CredentialProvider for SdkCredentials {
 mod tests {
     use super::*;
     use aws_credential_types::Credentials;
+    use aws_credential_types::provider::error::CredentialsError;
+    use aws_credential_types::provider::future;
 
     fn provider(end: Option<SystemTime>) -> SdkCredentials {
         SdkCredentials::new(Some(SharedCredentialsProvider::new(Credentials::new("id", "very-secret", None, end, "test"))))
@@ -79,6 +84,30 @@ mod tests {
         assert!(short.kept(SystemTime::now()).is_none(), "asked for anew");
         assert!(!format!("{short:?}").contains("secret"));
         let none = SdkCredentials::new(None).get_credential().await.unwrap_err().to_string();
-        assert!(none.contains("aws configure"), "{none}");
+        assert!(none.contains(NO_CREDENTIALS), "{none}");
+    }
+
+    #[tokio::test]
+    async fn whatever_kept_a_provider_from_giving_any_there_are_none() {
+        #[derive(Debug)]
+        struct Refusing(fn() -> CredentialsError);
+
+        impl ProvideCredentials for Refusing {
+            fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+            where
+                Self: 'a,
+            {
+                future::ProvideCredentials::ready(Err((self.0)()))
+            }
+        }
+
+        for (refusal, expected) in [
+            ((|| CredentialsError::not_loaded("no providers in chain")) as fn() -> CredentialsError, NO_CREDENTIALS.to_owned()),
+            (|| CredentialsError::provider_error("the instance refuses"), format!("{NO_CREDENTIALS}: the instance refuses")),
+        ] {
+            let provider = SdkCredentials::new(Some(SharedCredentialsProvider::new(Refusing(refusal))));
+            let told = provider.get_credential().await.unwrap_err().to_string();
+            assert!(told.ends_with(&expected), "{told}");
+        }
     }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_eventbridge::error::ProvideErrorMetadata;
 use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
@@ -45,13 +46,26 @@ pub struct AwsSettings {
     pub s3_endpoint_url: Option<String>,
 }
 
+/// What every error says that comes of credentials which nobody has.
+pub const NO_CREDENTIALS: &str = "there are no AWS credentials";
+
+/// The same where an error, or what caused it, is that.
+fn no_credentials(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let causes = std::iter::successors(Some(error), |cause| cause.source());
+    let mut found = causes.skip_while(|cause| !cause.is::<CredentialsError>());
+    match found.next()?.downcast_ref() {
+        Some(CredentialsError::CredentialsNotLoaded(_)) => Some(NO_CREDENTIALS.to_owned()),
+        _ => Some(found.last().map_or(NO_CREDENTIALS.to_owned(), |cause| format!("{NO_CREDENTIALS}: {cause}"))),
+    }
+}
+
 /// What a service said, in a line: its code and message where it answered, else what kept it from answering. The answer
 /// itself, which may hold anything, is left out; so is a message that repeats the request.
 pub fn reason<E: ProvideErrorMetadata + std::error::Error>(error: &E) -> String {
     match (error.code(), error.message()) {
         (Some(code), Some(message)) if answers::repeats_request(code, message) => code.to_owned(),
         (Some(code), Some(message)) => format!("{code}: {message}"),
-        _ => causes(error),
+        _ => error.source().and_then(no_credentials).unwrap_or_else(|| causes(error)),
     }
 }
 

@@ -108,7 +108,7 @@ pub async fn load(region: Option<&str>, args: &CloudArgs) -> Aws {
 /// The account of the credentials.
 pub async fn account(aws: &Aws) -> Result<String, Trouble> {
     let asked = aws_sdk_sts::Client::new(aws.config()).get_caller_identity().send().await;
-    let answer = asked.map_err(|error| said("ask whose credentials these are", &error).next("aws configure, or --profile"))?;
+    let answer = asked.map_err(|error| said("ask whose credentials these are", &error).next("--profile NAME"))?;
     Ok(answer.account().unwrap_or_default().to_owned())
 }
 

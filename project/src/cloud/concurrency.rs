@@ -54,7 +54,7 @@ impl Cloud {
             Ok(answer) => answer,
             Err(error) => {
                 let reason = manifests::reason(&error);
-                eprintln!("note: nobody says how many functions may run at once in this account ({reason}); going on");
+                crate::logs::note(&format!("nobody says how many functions may run at once in this account ({reason}); going on"), None);
                 return None;
             }
         };

@@ -92,7 +92,7 @@ impl Cloud {
     ) -> anyhow::Result<Option<Planned>> {
         let state = self.stack(stack).await?;
         if state.as_ref().is_some_and(|state| is_hollow(&state.status)) {
-            eprintln!("stack {stack} is left over from a deployment that failed; it is deleted first");
+            crate::logs::say(&format!("stack {stack} is left over from a deployment that failed; it is deleted first"));
             self.delete(stack).await?;
         }
         let is_new = state.is_none_or(|state| is_hollow(&state.status) || state.status == "REVIEW_IN_PROGRESS");

@@ -16,9 +16,9 @@ const LOOKS_IN_FLIGHT: usize = 16;
 
 /// Arguments of `arc arcs`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(after_help = "Examples:
   arc arcs --root my-lake/lake
-  arc arcs toParquet --stage test        one of them, with its workload and its last attempt
+  arc arcs toParquet --stage test   with its workload and its last attempt
 
 `arc status -p FILE` says how every lot of an arc stands.")]
 pub struct Args {
@@ -90,7 +90,7 @@ fn told(found: &Found<'_>) -> Vec<Cell> {
 }
 
 fn kind(found: &Found<'_>) -> Cell {
-    found.spec.map(|spec| spec.kind.clone()).into()
+    found.spec.map(super::kind).into()
 }
 
 fn row(found: &Found<'_>) -> Vec<Cell> {

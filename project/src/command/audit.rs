@@ -5,7 +5,8 @@ use project::parse_moment;
 use super::{Context, Exit, ProjectArgs, Trouble};
 use crate::audit::{Audit, FINDINGS_MAX, Looked, Scope};
 use crate::engine::Progress;
-use crate::output::{Cell, Output, print, print_record};
+use crate::logs;
+use crate::output::{Cell, Output, plural, print, print_record};
 
 /// Arguments of `arc audit`.
 #[derive(Debug, clap::Args)]
@@ -55,8 +56,8 @@ fn report(audit: &Audit<'_>, context: &Context) -> std::io::Result<()> {
         return print_record(context.output, looked(&audit.looked));
     }
     if !context.quiet {
-        let is_cut = if audit.findings.len() >= FINDINGS_MAX { " or more" } else { "" };
-        eprintln!("{}{is_cut} findings", audit.findings.len());
+        let is_cut = if audit.findings.len() >= FINDINGS_MAX { ", or more" } else { "" };
+        logs::say(&format!("{}{is_cut}", plural(audit.findings.len(), "finding")));
     }
     Ok(())
 }

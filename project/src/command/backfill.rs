@@ -12,13 +12,14 @@ use project::{Project, parse_moment};
 use super::{Context, Exit, ProjectArgs, Trouble, usage};
 use crate::cloud;
 use crate::engine::{Engine, Progress, S3Listing};
+use crate::logs;
 use crate::output::{self, Cell, Output};
 
 /// Arguments of `arc backfill`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The boundary.
-    #[arg(long)]
+    #[arg(long, value_name = "NAME")]
     boundary: String,
     /// From the lot that holds this: a time, a date, a lot, or 90d (ago). An object's lot is that of its last modification.
     #[arg(long, value_name = "TIME")]
@@ -49,7 +50,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     tell_refused(&scanned);
     let (planned, mut done) = backfill.plan(&mut spool)?;
     if !context.quiet {
-        eprintln!("{}", summary(&spec, &scanned, &planned));
+        logs::say(&summary(&spec, &scanned, &planned));
         tell_beginning(&engine, &spec, backfill.span());
     }
     let mut lots = planned;
@@ -96,10 +97,10 @@ fn listing(engine: &Engine, spec: &BoundarySpec, progress: &Progress) -> Box<dyn
 
 fn tell_refused(scanned: &Scanned) {
     for refused in &scanned.refused {
-        eprintln!("warning: {refused}");
+        logs::warn(&refused.to_string());
     }
     if scanned.refused_total > scanned.refused.len() {
-        eprintln!("warning: {} objects are not taken, of which the first are named", scanned.refused_total);
+        logs::warn(&format!("{} objects are not taken, of which the first are named", scanned.refused_total));
     }
 }
 
@@ -113,7 +114,10 @@ fn tell_uploads(uploads: &Uploads) {
 fn tell_beginning(engine: &Engine, spec: &BoundarySpec, span: Span) {
     if let (Some(begins), Hears::Queue) = (span.begins, engine.hears()) {
         let at = begins.start().format("%Y-%m-%dT%H:%M:%SZ");
-        eprintln!("boundary {} has no lot yet and begins with {begins}: what comes after {at} has to be told to its queue", spec.name);
+        logs::say(&format!(
+            "boundary {} has no lot yet and begins with {begins}: what comes after {at} has to be told to its queue",
+            spec.name
+        ));
     }
 }
 
@@ -130,14 +134,14 @@ fn summary(spec: &BoundarySpec, scanned: &Scanned, planned: &[BackfilledLot]) ->
 
 fn tell_rest(engine: &Engine, done: &Backfilled, is_dry: bool) {
     if done.later > 0 {
-        eprintln!("{} objects more than these lots take follow in the next lots of the boundary", done.later);
+        logs::say(&format!("{} objects more than these lots take follow in the next lots of the boundary", done.later));
     }
     if is_dry {
         return;
     }
     match engine.aws {
-        Some(_) => eprintln!("the arcs follow by events; arc status shows how far they are"),
-        None => eprintln!("next: arc up, which runs what is due now"),
+        Some(_) => logs::say("the arcs follow by events; arc status shows how far they are"),
+        None => logs::say("next: arc up, which runs what is due now"),
     }
 }
 

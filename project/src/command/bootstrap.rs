@@ -11,9 +11,11 @@ use crate::cloud::{Cloud, CloudArgs};
 /// Arguments of `arc bootstrap`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Makes the four stores, the event bus, the registry of the worker's image and the network. By default
-nothing of it costs money at rest. Safe to repeat: only what differs is changed.
+Makes the four stores, the event bus, the registry of the worker's image and
+the network. By default nothing of it costs money at rest. Safe to repeat: only
+what differs is changed.
 
+Examples:
   arc bootstrap -p lake.jsonnet --dry-run     what would be made
   arc bootstrap --stage test --region us-east-2")]
 pub struct Args {

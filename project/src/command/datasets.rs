@@ -11,11 +11,11 @@ use crate::output::{self, Cell, Output};
 
 /// Arguments of `arc datasets`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(after_help = "Examples:
   arc datasets --root my-lake/lake
   arc datasets --stage test --profile data
-  arc datasets access-logs --stage test                 one of them
-  arc datasets access-logs --stage test --subscribe     what another team needs to build on it
+  arc datasets access-logs --stage test               one of them
+  arc datasets access-logs --stage test --subscribe   for who builds on it
 
 `arc lots -p FILE` says what every lot of a dataset holds.")]
 pub struct Args {

@@ -12,9 +12,11 @@ use project::columns::{self, Known};
 use project::{Owner, Produced, Project};
 
 use super::lots::find_dataset;
-use super::{Context, Exit, ProjectArgs, Trouble, formats, run};
+use super::shaping::misshapen;
+use super::{Context, Exit, ProjectArgs, Trouble, formats};
 use crate::cloud::CloudArgs;
 use crate::known;
+use crate::logs;
 
 /// Arguments of `arc ddl`.
 #[derive(Debug, clap::Args)]
@@ -75,7 +77,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         _ => of_dataset(&args).await?,
     };
     if !table.location.starts_with("s3://") && !context.quiet {
-        eprintln!("note: Athena reads from S3; put the files of {} there and change LOCATION", table.location);
+        logs::note(&format!("Athena reads from S3; put the files of {} there and change LOCATION", table.location), None);
     }
     std::io::stdout().lock().write_all(statement(&table).as_bytes())?;
     Ok(Exit::Done)
@@ -85,7 +87,7 @@ fn of_format(args: &Args, format: &str, location: &str) -> Result<Table, Trouble
     let named = formats::named(format, &args.format_options)?;
     let partitions = args.partitions.iter().map(|name| Partition::named(name)).collect();
     let shaping = Shaping { partitions, select: args.select.clone(), ..Shaping::default() };
-    let shape = Shape::new(&shaping, named.grammar.as_ref()).map_err(run::misshapen)?;
+    let shape = Shape::new(&shaping, named.grammar.as_ref()).map_err(misshapen)?;
     Ok(Table {
         name: table_name(args.table.as_deref().unwrap_or(named.format.name)),
         comment: named.format.summary.to_owned(),

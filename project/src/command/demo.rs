@@ -14,7 +14,8 @@ use super::{Context, Exit, query, up};
 use crate::cloud::CloudArgs;
 use crate::engine::up::{Options, Summary, up as work};
 use crate::engine::{Engine, Progress, Stop};
-use crate::output::{Cell, Output, table};
+use crate::logs;
+use crate::output::{self, Cell, Output, table};
 
 /// The folder, below that of temporary files, where none is given.
 const FOLDER: &str = "arclake-demo";
@@ -59,7 +60,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         up::print_runs(&ran, context)?;
     } else {
         page(&engine, &files.root, &files.project, &[&first, &second]).await?;
-        println!("All of it took {:.1} s.", started.elapsed().as_secs_f64());
+        output::write(&format!("All of it took {:.1} s.\n", started.elapsed().as_secs_f64()))?;
     }
     let is_failed = first.failures + second.failures > 0;
     Ok(if is_failed { Exit::Failed } else { Exit::Done })
@@ -67,26 +68,25 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
 
 fn say(context: &Context, text: &str) {
     if !context.quiet {
-        eprintln!("{text} …");
+        logs::say(&format!("{text} …"));
     }
 }
 
 async fn page(engine: &Engine, root: &Path, project: &Path, runs: &[&Summary]) -> anyhow::Result<()> {
-    println!("\nLOTS  five minutes each, by the time the logs arrived (arc lots)\n");
-    print!("{}", lots(engine).await?);
-    println!("\nERRORS  what the built-in query counted (arc query)\n");
-    show(engine, ERRORS).await?;
-    println!("\nREJECTS  lines that no reading saves; each is kept, and counted in its lot\n");
-    show(engine, REJECTS).await?;
+    output::write("\nLOTS  five minutes each, by the time the logs arrived (arc lots)\n\n")?;
+    output::write(&lots(engine).await?)?;
+    output::write("\nERRORS  what the built-in query counted (arc query)\n\n")?;
+    output::write(&shown(engine, ERRORS).await?)?;
+    output::write("\nREJECTS  lines that no reading saves; each is kept, and counted in its lot\n\n")?;
+    output::write(&shown(engine, REJECTS).await?)?;
     let count: usize = runs.iter().map(|summary| summary.ran.len()).sum();
-    println!("\n{}", next(root, project, count));
+    output::write(&format!("\n{}\n", next(root, project, count)))?;
     Ok(())
 }
 
-async fn show(engine: &Engine, sql: &str) -> anyhow::Result<()> {
+async fn shown(engine: &Engine, sql: &str) -> anyhow::Result<String> {
     let (names, rows) = query::collect(&engine.project, &engine.stores, sql).await?;
-    print!("{}", table(&names, &rows, Some(PAGE_COLUMNS)));
-    Ok(())
+    Ok(table(&names, &rows, Some(PAGE_COLUMNS)))
 }
 
 /// One row for each lot of the converted logs, and their sum.

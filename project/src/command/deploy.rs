@@ -15,10 +15,10 @@ use crate::{engine, known};
 
 /// Arguments of `arc deploy`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-  arc deploy -p lake.jsonnet --dry-run       what would change, and what it costs at rest
-  arc deploy -p lake.jsonnet                 shows the changes, asks, and follows them
-  arc deploy -p lake.jsonnet --approve       the same without asking")]
+#[command(after_help = "Examples:
+  arc deploy -p lake.jsonnet --dry-run   what would change, and its cost
+  arc deploy -p lake.jsonnet             shows the changes, asks, follows them
+  arc deploy -p lake.jsonnet --approve   the same without asking")]
 pub struct Args {
     #[command(flatten)]
     pub project: ProjectArgs,

@@ -12,13 +12,15 @@ use crate::output::escape;
 /// Arguments of `arc destroy`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Functions, queues, jobs, tables, roles and alarms go. Buckets that hold data or state stay, and with
-them every manifest, so that a later deployment goes on where this one ended. Buckets that the
-project file marks `removeOnDestroy` are emptied, every version of every object, and go.
+Functions, queues, jobs, tables, roles and alarms go. Buckets that hold data or
+state stay, and with them every manifest, so that a later deployment goes on
+where this one ended. Buckets that the project file marks `removeOnDestroy` are
+emptied, every version of every object, and go.
 
+Examples:
   arc destroy -p lake.jsonnet
-  arc destroy -p lake.jsonnet --bootstrap            what all projects of the placement share
-  arc destroy -p lake.jsonnet --bootstrap --state    and the four stores, with all that is in them")]
+  arc destroy -p lake.jsonnet --bootstrap           what the placement shares
+  arc destroy -p lake.jsonnet --bootstrap --state   and its four stores")]
 pub struct Args {
     #[command(flatten)]
     project: ProjectArgs,

@@ -1,5 +1,5 @@
-//! `arc detect`: which format logs are in. Files of any origin flow in; for each the likeliest format flows out, with what
-//! speaks for it and what to put into a project file.
+//! `arc detect`: which format logs are in. Files of any origin flow in; the likeliest format flows out, for each file or, for
+//! people, once for all files that are alike, with what speaks for it and what to put into a project file.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,8 @@ use arcs::detect::{Candidate, SAMPLE_BYTES, detect};
 use serde_json::{Value, json};
 
 use super::{Context, Exit, Trouble};
-use crate::output::{self, Cell, Output, escape};
+use crate::logs;
+use crate::output::{self, Cell, Output, escape, plural};
 
 /// Candidates that are told of.
 const TOLD_MAX: usize = 3;
@@ -30,16 +31,26 @@ pub struct Args {
 
 /// Detects.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
-    let mut found = Vec::new();
+    let (mut found, mut empty) = (Vec::new(), Vec::new());
     for file in &args.files {
-        found.push((file, detect(&head(file)?)));
+        let head = head(file)?;
+        match head.is_empty() {
+            true => empty.push(file.display().to_string()),
+            false => found.push((file.as_path(), detect(&head))),
+        }
     }
     let unknown: Vec<String> = found.iter().filter(|(_, found)| found.is_empty()).map(|(file, _)| file.display().to_string()).collect();
     if context.output == Output::Table {
-        found.iter().filter(|(_, candidates)| !candidates.is_empty()).for_each(|(file, candidates)| print!("{}", story(file, candidates)));
+        output::write(&grouped(&found).iter().map(story).collect::<String>())?;
     } else {
         let rows = found.iter().flat_map(|(file, candidates)| candidates.iter().map(|candidate| row(file, candidate))).collect();
         output::print(context.output, &["file", "format", "share", "rows", "doubtful", "rejected", "headers", "spec"], rows)?;
+    }
+    if !empty.is_empty() && !context.quiet {
+        logs::say(&format!("empty: {}", escape(&empty.join(", "))));
+    }
+    if found.is_empty() {
+        return Err(nothing().into());
     }
     if unknown.is_empty() {
         return Ok(Exit::Done);
@@ -69,10 +80,53 @@ fn row(file: &Path, candidate: &Candidate) -> Vec<Cell> {
     start.into_iter().chain(counts).chain([candidate.spec.to_string().into()]).collect()
 }
 
-/// What there is to say of one file.
-fn story(file: &Path, candidates: &[Candidate]) -> String {
-    let Some(best) = candidates.first() else { return String::new() };
-    let mut text = format!("{}: {}, {}\n", escape(&file.display().to_string()), best.format.name, evidence(best));
+/// Files that are in the same format, with the same options.
+struct Group<'a> {
+    first: &'a Path,
+    others: usize,
+    /// The candidates that all of them have; the evidence is that of all together.
+    candidates: Vec<Candidate>,
+}
+
+impl Group<'_> {
+    fn add(&mut self, candidates: &[Candidate]) {
+        self.others += 1;
+        self.candidates.retain_mut(|sum| match candidates.iter().find(|candidate| candidate.spec == sum.spec) {
+            None => false,
+            Some(same) => {
+                sum.rows += same.rows;
+                sum.doubtful += same.doubtful;
+                sum.rejected += same.rejected;
+                sum.headers += same.headers;
+                sum.equals.retain(|name| same.equals.contains(name));
+                true
+            }
+        });
+    }
+}
+
+/// The files by their likeliest format, in the order in which formats are met; without those that have none.
+fn grouped<'a>(found: &[(&'a Path, Vec<Candidate>)]) -> Vec<Group<'a>> {
+    let mut groups: Vec<Group<'a>> = Vec::new();
+    for (file, candidates) in found {
+        let Some(best) = candidates.first() else { continue };
+        match groups.iter_mut().find(|group| group.candidates.first().is_some_and(|known| known.spec == best.spec)) {
+            Some(group) => group.add(candidates),
+            None => groups.push(Group { first: file, others: 0, candidates: candidates.clone() }),
+        }
+    }
+    groups
+}
+
+/// What there is to say of files that are alike.
+fn story(group: &Group<'_>) -> String {
+    let Some(best) = group.candidates.first() else { return String::new() };
+    let first = escape(&group.first.display().to_string());
+    let files = match group.others {
+        0 => first,
+        others => format!("{first} and {}", plural(others, "more file")),
+    };
+    let mut text = format!("{files}: {}, {}\n", best.format.name, evidence(best));
     text += &format!("  {}\n  {}\n\n", best.format.summary, best.format.page);
     for (column, value) in best.first.iter().flat_map(|first| &first.columns) {
         let Some(value) = value else { continue };
@@ -84,7 +138,7 @@ fn story(file: &Path, candidates: &[Candidate]) -> String {
     }
     text = text.replace("\n\n\n", "\n\n");
     text += &format!("\n\n  workload: {}\n", snippet(&best.spec));
-    for other in candidates.iter().skip(1).take(TOLD_MAX - 1) {
+    for other in group.candidates.iter().skip(1).take(TOLD_MAX - 1) {
         text += &format!("  or {}, {}\n", shown_spec(&other.spec), evidence(other));
     }
     text + "\n"
@@ -117,8 +171,11 @@ fn shown_spec(spec: &Value) -> String {
 /// The likeliest format of logs that all are in the same; what to do where there is none.
 pub fn common(files: &[PathBuf]) -> anyhow::Result<Value> {
     let mut common: Option<(Value, String)> = None;
+    let mut is_empty = true;
     for file in files {
-        let found = detect(&head(file)?);
+        let head = head(file)?;
+        is_empty &= head.is_empty();
+        let found = detect(&head);
         let Some(best) = found.first() else { continue };
         match &common {
             Some((spec, first)) if *spec != best.spec => {
@@ -130,8 +187,16 @@ pub fn common(files: &[PathBuf]) -> anyhow::Result<Value> {
             None => common = Some((best.spec.clone(), file.display().to_string())),
         }
     }
-    let none = || Trouble::not_found("no format reads half of what is in these files").next("arc formats, then --format NAME");
+    let none = || match is_empty {
+        true => nothing(),
+        false => Trouble::not_found("no format reads half of what is in these files").next("arc formats, then --format NAME"),
+    };
     Ok(common.ok_or_else(none)?.0)
+}
+
+/// Empty files have no format.
+fn nothing() -> Trouble {
+    Trouble::not_found("there is nothing in these files").next("files that have lines; an empty one converts with --format NAME")
 }
 
 #[cfg(test)]
@@ -143,7 +208,7 @@ mod tests {
     fn the_likeliest_with_its_evidence() {
         let line = super::super::formats::find("s3-access").unwrap().examples[0].text;
         let found = detect(format!("{line}\n{line}\nnonsense\n").as_bytes());
-        let told = story(Path::new("a.log"), &found[..1]);
+        let told = story(&Group { first: Path::new("a.log"), others: 0, candidates: found[..1].to_vec() });
         expect![[r#"
             a.log: s3-access, 2 of 3 records read
               Amazon S3 server access logs
@@ -162,6 +227,28 @@ mod tests {
 
         "#]]
         .assert_eq(&told);
+    }
+
+    #[test]
+    fn files_that_are_alike_are_told_of_together() {
+        let example = |name: &str| super::super::formats::find(name).unwrap().examples[0].text;
+        let (s3, alb) = (example("s3-access"), example("alb"));
+        let paths = ["a", "b", "c", "d"].map(Path::new);
+        let texts = [format!("{s3}\n"), format!("{alb}\n"), format!("{s3}\nnonsense\n{s3}\n"), "\u{1}\n".to_owned()];
+        let found: Vec<_> = paths.into_iter().zip(&texts).map(|(path, text)| (path, detect(text.as_bytes()))).collect();
+        let told: Vec<String> = grouped(&found).iter().map(|group| story(group).lines().next().unwrap_or_default().to_owned()).collect();
+        expect![[r#"
+            a and 1 more file: s3-access, 3 of 4 records read
+            b: alb, 1 of 1 records read"#]]
+        .assert_eq(&told.join("\n"));
+    }
+
+    #[test]
+    fn empty_files_are_said_to_be_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        std::fs::write(&path, "").unwrap();
+        assert!(common(&[path]).unwrap_err().to_string().contains("nothing in these files"));
     }
 
     #[test]

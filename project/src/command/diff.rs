@@ -11,8 +11,9 @@ use crate::output::{Cell, Output, print};
 /// Arguments of `arc diff`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Compares templates; `arc deploy` also asks CloudFormation what would be made anew. Packages of the
-functions and the documents that they read are taken to be those that are deployed.")]
+Compares templates; `arc deploy` also asks CloudFormation what would be made
+anew. Packages of the functions and the documents that they read are taken to be
+those that are deployed.")]
 pub struct Args {
     #[command(flatten)]
     project: ProjectArgs,

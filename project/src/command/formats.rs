@@ -7,6 +7,7 @@ use arcs::format::{FORMATS, Format, Grammar, OptionKind, compile};
 use serde_json::{Map, Value};
 
 use super::{Context, Exit, Trouble};
+use crate::logs;
 use crate::output::{self, Cell, Output};
 
 /// Arguments of `arc formats`.
@@ -113,9 +114,9 @@ fn columns(named: &Named, context: &Context) -> std::io::Result<()> {
     };
     output::print(context.output, &["column", "type", "unit", "meaning"], columns.iter().map(row).collect())?;
     if !context.quiet {
-        eprintln!("{}: {}", named.format.name, named.format.page);
+        logs::say(&format!("{}: {}", named.format.name, named.format.page));
         if !named.format.options.is_empty() {
-            eprintln!("options: arc formats {} --list-options", named.format.name);
+            logs::say(&format!("options: arc formats {} --list-options", named.format.name));
         }
     }
     Ok(())

@@ -59,7 +59,7 @@ fn judged(names: &Names) -> Result<(), Trouble> {
 /// A placement whose stores are looked at, without a project file if need be.
 #[derive(Clone, Debug, clap::Args)]
 pub struct PlaceArgs {
-    /// The folder of a local placement.
+    /// The folder of a local placement: `placement.root` of its project files.
     #[arg(long, value_name = "FOLDER", conflicts_with_all = ["stage", "account", "region"])]
     root: Option<PathBuf>,
     /// The stage of a placement on AWS; where not given, that of the only one in the account and region.
@@ -166,11 +166,21 @@ const WHERE: &str = "--root FOLDER, -p with any project file of it, or --stage a
 fn local(root_uri: &str) -> anyhow::Result<Place> {
     let folder = root_uri.trim_start_matches("file://");
     if !Path::new(folder).join("metadata").is_dir() {
-        return Err(Trouble::not_found(format!("there is no placement in {folder}")).next("arc up -p FILE, which makes one").into());
+        let next = placement_below(folder).map(|below| format!("--root {}", below.display()));
+        let next = next.unwrap_or_else(|| "the `placement.root` of a project file; arc up -p FILE makes one".to_owned());
+        return Err(Trouble::not_found(format!("there is no placement in {folder}")).next(next).into());
     }
     let objects: ObjectStores = engine::local_objects();
     let stores = Stores::below(objects, root_uri).map_err(|error| Trouble::usage(format!("--root: {error}")))?;
     Ok(Place { stores, cloud: None })
+}
+
+/// The placement right below a folder that somebody took for it: that of the project file.
+fn placement_below(folder: &str) -> Option<PathBuf> {
+    let mut found: Vec<PathBuf> = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path()).collect();
+    found.retain(|path| path.join("metadata").is_dir());
+    found.sort();
+    found.into_iter().next()
 }
 
 fn on_aws(names: Names, aws: Aws) -> anyhow::Result<Place> {
@@ -207,6 +217,16 @@ mod tests {
         assert!(said("Dev_1", "123456789012", "us-east-2").unwrap().starts_with("--stage: becomes part of bucket names"));
         assert_eq!(said("", "1234", "us-east-2").unwrap(), "--account: must be the twelve digits of an account");
         assert_eq!(said("", "123456789012", "useast").unwrap(), "--region: `useast` is no region: use one such as us-east-2");
+    }
+
+    #[test]
+    fn the_folder_of_the_project_is_not_the_one_of_its_placement() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().display().to_string();
+        let next = |root: &str| local(root).unwrap_err().downcast::<Trouble>().unwrap().next.unwrap();
+        assert!(next(&root).contains("placement.root"), "{}", next(&root));
+        std::fs::create_dir_all(folder.path().join("lake/metadata")).unwrap();
+        assert_eq!(next(&root), format!("--root {root}/lake"));
     }
 
     #[test]

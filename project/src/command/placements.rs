@@ -10,10 +10,10 @@ use crate::output::{self, Cell, Output};
 
 /// Arguments of `arc placements`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-  arc placements                               of the account of your credentials, all regions
+#[command(after_help = "Examples:
+  arc placements                       of the account of your credentials
   arc placements --region us-east-2 --profile data
-  arc placements --root my-lake/lake           of a folder")]
+  arc placements --root my-lake/lake   of a folder")]
 pub struct Args {
     #[command(flatten)]
     place: PlaceArgs,

@@ -7,10 +7,10 @@ use crate::output::{self, Cell, Output};
 
 /// Arguments of `arc projects`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(after_help = "Examples:
   arc projects --root my-lake/lake
-  arc projects --stage test --profile data       on AWS
-  arc projects Lake/1 --stage test               one of them; its document serves other commands as -p")]
+  arc projects --stage test --profile data   on AWS
+  arc projects Lake/1 --stage test           one of them; its document is a -p")]
 pub struct Args {
     /// The project, by name or name/version; all where not given.
     #[arg(value_name = "NAME")]

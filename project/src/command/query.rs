@@ -25,6 +25,7 @@ use project::{Owner, Produced, Project};
 
 use super::{Context, Exit, ProjectArgs, Trouble};
 use crate::committed;
+use crate::logs;
 use crate::output::{Cell, Listing, Output};
 
 /// Rows that a table on a terminal shows unless told otherwise.
@@ -35,6 +36,8 @@ const TABLE_ROWS: usize = 10_000;
 const CONSUMERS_NAMED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(2);
 /// What is added to a dataset's name for the table of its rejects, where they have no dataset of their own.
 const REJECTS_SUFFIX: &str = "_rejects";
+/// What DataFusion says of several statements.
+const ONE_STATEMENT: &str = "single SQL statement";
 /// Memory of the program's own queries, in MiB.
 const OWN_QUERY_MIB: NonZeroUsize = NonZeroUsize::MIN.saturating_add(127);
 
@@ -77,7 +80,10 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     }
     listing.finish()?;
     if is_cut && !context.quiet {
-        eprintln!("There are more than these {} rows: --limit 0 shows all, --output csv writes them as they come.", limit.unwrap_or(0));
+        logs::say(&format!(
+            "There are more than these {} rows: --limit 0 shows all, --output csv writes them as they come.",
+            limit.unwrap_or(0)
+        ));
     }
     Ok(Exit::Done)
 }
@@ -250,6 +256,9 @@ fn trouble(error: &DataFusionError) -> Trouble {
     match root {
         DataFusionError::Plan(reason) => Trouble::usage(reason.clone()),
         DataFusionError::SQL(reason, _) => Trouble::usage(format!("this is not SQL as DataFusion reads it: {reason}")),
+        DataFusionError::NotImplemented(reason) if reason.contains(ONE_STATEMENT) => {
+            Trouble::usage("there is more than one statement").next("arc query once for each, without `;` between them")
+        }
         DataFusionError::SchemaError(reason, _) => Trouble::usage(reason.to_string()),
         DataFusionError::ResourcesExhausted(reason) => {
             Trouble::failed(format!("out of memory: {reason}")).next("a larger --memory, or a query that sorts and groups less")

@@ -7,6 +7,7 @@ use manifests::{Lot, RunPlan};
 use super::run::{check_unit, find_arc};
 use super::{Context, Exit, ProjectArgs, Trouble, up};
 use crate::engine::{self, Outcome, Planner, Progress, Ran};
+use crate::logs;
 
 /// The most lots of one replay.
 const LOTS_MAX: usize = 100_000;
@@ -53,7 +54,7 @@ impl FromStr for LotRange {
 /// Makes the lots anew.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let project = args.project.load()?;
-    let arc = find_arc(&project, &args.arc)?.clone();
+    let arc = find_arc(&project, &args.arc, "--arc")?.clone();
     check_unit(&arc, args.lot.first)?;
     let lots: Vec<Lot> = Lot::range(args.lot.first, args.lot.last).take(LOTS_MAX + 1).collect();
     if lots.len() > LOTS_MAX {
@@ -67,7 +68,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         return Err(Trouble::not_found(format!("there is nothing to replay: not there: {names}")).next("arc lots --list").into());
     }
     if plans.len() < lots.len() && !context.quiet {
-        eprintln!("{} of {} lots have no sources and are left alone", lots.len() - plans.len(), lots.len());
+        logs::say(&format!("{} of {} lots have no sources and are left alone", lots.len() - plans.len(), lots.len()));
     }
     let progress = Progress::new(context.progress);
     let mut ran = Vec::new();
@@ -83,7 +84,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
 pub fn tell(ran: Option<&Ran>, context: &Context) {
     let is_told = |ran: &&Ran| !context.quiet || matches!(ran.outcome, Outcome::Failed { .. });
     if let Some(ran) = ran.filter(is_told) {
-        eprintln!("{ran}");
+        logs::say(&ran.to_string());
     }
 }
 

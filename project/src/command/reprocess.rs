@@ -5,13 +5,17 @@ use arcs::ArcsError;
 use arcs::runner::Reprocessed;
 use futures::{StreamExt, TryStreamExt};
 use manifests::{ArcSpec, Lot, MAIN_ROLE, ManifestsError, Stores};
+use project::Project;
 
 use super::replay::LotRange;
 use super::run::{check_unit, find_arc};
-use super::{Context, Exit, ProjectArgs, Trouble};
+use super::{Context, Exit, ProjectArgs, Trouble, kind};
 use crate::engine::{self, Progress};
+use crate::logs;
 use crate::output::{Cell, escape, print};
 
+/// The type of arcs that have rejects.
+const CONVERT: &str = "convert";
 /// Commits read at a time.
 const COMMITS_IN_FLIGHT: usize = 64;
 
@@ -19,7 +23,8 @@ const COMMITS_IN_FLIGHT: usize = 64;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   arc reprocess --rejects --arc convert --dry-run -p project.jsonnet
-  arc reprocess --rejects --arc convert --lot 20230717PT5M000..20230717PT5M011 -p project.jsonnet")]
+  arc reprocess --rejects --arc convert -p project.jsonnet \\
+    --lot 20230717PT5M000..20230717PT5M011")]
 pub struct Args {
     /// Read the rejects again: the only thing that can be read again without its objects.
     #[arg(long, required = true)]
@@ -40,7 +45,7 @@ pub struct Args {
 /// Reads the rejects again, lot by lot.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let project = args.project.load()?;
-    let arc = find_arc(&project, &args.arc)?.clone();
+    let arc = convert_arc(&project, &args.arc)?.clone();
     if let Some(range) = args.lot {
         check_unit(&arc, range.first)?;
     }
@@ -54,6 +59,18 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         read.push((lot, done));
     }
     report(&read, args.dry_run, context)
+}
+
+/// The arc of that name, which has to be one that can have rejects.
+fn convert_arc<'a>(project: &'a Project, name: &str) -> Result<&'a ArcSpec, Trouble> {
+    let arc = find_arc(project, name, "--arc")?;
+    if arc.kind == CONVERT {
+        return Ok(arc);
+    }
+    let names = project.arcs.iter().filter(|arc| arc.kind == CONVERT).map(|arc| format!("--arc {}", arc.id.arc));
+    let names: Vec<String> = names.collect();
+    let trouble = Trouble::usage(format!("arc {name} is of type {}, which has no rejects: only convert arcs have", kind(arc)));
+    Err(if names.is_empty() { trouble } else { trouble.next(names.join(", or ")) })
 }
 
 /// The lots whose latest commit counts rejects, in order; a range that has none is not found.
@@ -81,14 +98,16 @@ fn tell(arc: &ArcSpec, lot: Lot, done: &Result<Reprocessed, ArcsError>, is_dry: 
     let name = &arc.id.arc;
     match done {
         Ok(_) if context.quiet => {}
-        Ok(done) if done.rows == 0 => eprintln!("{lot} {name}: none of {} rejects reads otherwise; nothing is changed", done.rejected),
-        Ok(done) if is_dry => eprintln!("{lot} {name}: {} of {} rejects would be rows", done.rows, done.rejected),
+        Ok(done) if done.rows == 0 => {
+            logs::say(&format!("{lot} {name}: none of {} rejects reads otherwise; nothing is changed", done.rejected))
+        }
+        Ok(done) if is_dry => logs::say(&format!("{lot} {name}: {} of {} rejects would be rows", done.rows, done.rejected)),
         Ok(done) => {
             let generation = done.report.as_ref().map_or(0, |report| report.generation);
-            eprintln!("{lot} {name}: {} of {} rejects are rows now, generation {generation}", done.rows, done.rejected);
+            logs::say(&format!("{lot} {name}: {} of {} rejects are rows now, generation {generation}", done.rows, done.rejected));
         }
-        Err(error) if is_elsewhere(error) => eprintln!("{lot} {name}: another process has it"),
-        Err(error) => eprintln!("{lot} {name}: failed: {}", escape(&error.to_string())),
+        Err(error) if is_elsewhere(error) => logs::say(&format!("{lot} {name}: another process has it")),
+        Err(error) => logs::say(&format!("{lot} {name}: failed: {}", escape(&error.to_string()))),
     }
 }
 
@@ -121,7 +140,7 @@ fn report(read: &[(Lot, Result<Reprocessed, ArcsError>)], is_dry: bool, context:
     let rows = read.iter().map(row).collect();
     print(context.output, &["lot", "result", "rejected_before", "rows_now", "rejected_now", "generation"], rows)?;
     if read.is_empty() && !context.quiet {
-        eprintln!("no lot has rejects");
+        logs::say("no lot has rejects");
     }
     let is_doubtful = |done: &Reprocessed| done.report.as_ref().is_some_and(|report| !report.is_clean());
     Ok(if read.iter().any(|(_, done)| done.is_err()) {

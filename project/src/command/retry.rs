@@ -9,6 +9,7 @@ use super::run::find_arc;
 use super::{Context, Exit, ProjectArgs, Trouble, replay};
 use crate::cloud::said;
 use crate::engine::{self, Engine, Planner, Progress};
+use crate::logs;
 
 /// Arguments of `arc retry`.
 #[derive(Debug, clap::Args)]
@@ -27,7 +28,7 @@ pub struct Args {
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let project = args.project.load()?;
     let arcs: Vec<ArcSpec> = match &args.arc {
-        Some(name) => vec![find_arc(&project, name)?.clone()],
+        Some(name) => vec![find_arc(&project, name, "--arc")?.clone()],
         None => project.arcs.clone(),
     };
     let engine = args.project.open(project).await?;
@@ -46,7 +47,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         }
     }
     if ran.is_empty() && submitted == 0 && !context.quiet {
-        eprintln!("nothing has failed and nothing is partial");
+        logs::say("nothing has failed and nothing is partial");
     }
     replay::finish(&ran, context)
 }
@@ -68,7 +69,7 @@ async fn submit(engine: &Engine, arc: &ArcSpec, plan: &RunPlan, function: &str) 
             .next("the log of the function")
             .into()),
         None => {
-            eprintln!("{} {}: its job is submitted", arc.id.arc, plan.lot);
+            logs::say(&format!("{} {}: its job is submitted", arc.id.arc, plan.lot));
             Ok(())
         }
     }

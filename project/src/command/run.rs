@@ -4,11 +4,10 @@
 use std::path::PathBuf;
 
 use arcs::runner::RunReport;
-use arcs::shape::{Redaction, Shaping};
-use arcs::workload::Problem;
 use manifests::{ArcSpec, Lot, RunPlan, State};
 use project::Project;
 
+use super::shaping::ShapingArgs;
 use super::{Context, Exit, ProjectArgs, Trouble, detect, formats, run_files};
 use crate::cloud::CloudArgs;
 use crate::engine::{self, Engine, Job, Outcome, Planner, Progress, Ran, Stop};
@@ -19,19 +18,20 @@ use crate::output::{Cell, print_record};
 /// Arguments of `arc run`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  arc run --arc convert --lot 20230717PT5M250 -p project.jsonnet
-  arc run --format s3-access --input 'logs/2023-07-*' --sink parquet/
-  arc run --format s3-access --input 'logs/*' --sink parquet/ --partition dt,bucket --redact remote_ip=ip \\
-    --select \"SELECT time, bucket, key, http_status FROM log WHERE http_status >= 400\"")]
+  arc run --input 'logs/2023-07-*' --sink parquet/
+  arc run --format s3-access --input 'logs/*' --sink parquet/ \\
+    --partition dt,bucket --redact remote_ip=ip --compression snappy \\
+    --select \"SELECT time, bucket, key FROM log WHERE http_status >= 400\"
+  arc run --arc convert --lot 20230717PT5M250 -p project.jsonnet")]
 pub struct Args {
-    /// The arc to run.
-    #[arg(long, requires = "lot", required_unless_present = "input", conflicts_with = "input")]
+    /// The arc to run, of a project.
+    #[arg(long, value_name = "NAME", requires = "lot", conflicts_with = "input")]
     arc: Option<String>,
-    /// The lot; with --format, the lot of now unless given.
+    /// The lot; with --input, that of now or the next one that the sink does not have, where not given.
     #[arg(long)]
     lot: Option<Lot>,
     /// The project file, JSON or Jsonnet; `-` reads stdin.
-    #[arg(short, long = "project", value_name = "FILE", env = "ARC_PROJECT", required_unless_present = "input")]
+    #[arg(short, long = "project", value_name = "FILE", env = "ARC_PROJECT")]
     project: Option<PathBuf>,
     /// A Jsonnet external variable; may be given more than once.
     #[arg(long = "ext-str", value_name = "KEY=VALUE")]
@@ -57,62 +57,6 @@ pub struct Args {
     shaping: ShapingArgs,
 }
 
-/// How rows of the format become rows of the table: the parameters of a convert arc.
-#[derive(Debug, clap::Args)]
-pub struct ShapingArgs {
-    /// Partition folders, outermost first: dt, hour, time_ymd, lot, or output columns.
-    #[arg(long, visible_alias = "partition", value_name = "KEYS", value_delimiter = ',', requires = "input", default_value = "dt")]
-    partitions: Vec<String>,
-    /// One SELECT over the table `log`, with columns and WHERE alone.
-    #[arg(long, value_name = "SQL", requires = "input")]
-    select: Option<String>,
-    /// Output columns that the rows of each row group are sorted by; -NAME for descending.
-    #[arg(long, value_name = "COLUMNS", value_delimiter = ',', requires = "input", allow_hyphen_values = true)]
-    sort_by: Vec<String>,
-    /// A column that must not be kept as it is: COLUMN=hash, drop, ip or truncate:CHARACTERS; may be given more than once.
-    #[arg(long, value_name = "COLUMN=HOW", requires = "input", value_parser = parse_redaction)]
-    redact: Vec<(String, Redaction)>,
-    /// The environment variable with the key of hashes; empty for hashes without a key.
-    #[arg(long, value_name = "NAME", requires = "redact")]
-    redact_key_env: Option<String>,
-    /// Whether rejects keep their bytes: keep or drop; dropped where --redact is given.
-    #[arg(long, value_name = "keep|drop", requires = "input", value_parser = ["keep", "drop"])]
-    rejects_raw: Option<String>,
-}
-
-impl ShapingArgs {
-    /// The same as parameters of a convert arc, checked by themselves.
-    fn read(&self) -> Result<Shaping, Trouble> {
-        let mut workload = serde_json::json!({"partitions": self.partitions, "sortBy": self.sort_by});
-        for (key, text) in [("select", &self.select), ("rejectsRaw", &self.rejects_raw)] {
-            text.iter().for_each(|text| workload[key] = text.as_str().into());
-        }
-        let read = Shaping::read(&workload).map_err(misshapen)?;
-        let read = Shaping { redact: self.redact.clone(), redact_key_env: self.redact_key_env.clone(), ..read };
-        match read.check_key() {
-            Some(problem) => Err(misshapen(vec![problem])),
-            None => Ok(read),
-        }
-    }
-}
-
-fn parse_redaction(text: &str) -> Result<(String, Redaction), String> {
-    let (column, how) = text.split_once('=').ok_or("use COLUMN=HOW")?;
-    let value = match how.split_once(':') {
-        Some((name, count)) => serde_json::json!({name: count.parse::<u64>().map_err(|_| format!("`{count}` is no number"))?}),
-        None => how.into(),
-    };
-    Ok((column.to_owned(), Redaction::read(&value)?))
-}
-
-/// Problems of a shaping as one trouble; the first one's correction is what to try.
-pub fn misshapen(problems: Vec<Problem>) -> Trouble {
-    let said = |problem: &Problem| format!("{}: {}", problem.path.trim_start_matches("workload."), problem.message);
-    let message = problems.iter().map(said).collect::<Vec<_>>().join("; ");
-    let next = problems.into_iter().find_map(|problem| problem.fix);
-    Trouble { next, ..Trouble::usage(message) }
-}
-
 fn parse_state(text: &str) -> Result<State, String> {
     let known = State::ALL.into_iter().find(|state| state.as_str() == text);
     known.ok_or_else(|| format!("use {}", State::ALL.map(State::as_str).join(", ")))
@@ -121,7 +65,7 @@ fn parse_state(text: &str) -> Result<State, String> {
 /// Runs the arc or converts the files.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     if let Some(sink) = &args.sink {
-        let shaping = args.shaping.read()?;
+        let (shaping, write) = args.shaping.read()?;
         let format = match &args.format {
             Some(format) => formats::named(format, &args.format_options)?,
             None => {
@@ -132,15 +76,21 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
                 named
             }
         };
-        let files = run_files::Files { format: &format, inputs: &args.input, sink, lot: args.lot, shaping };
+        let files = run_files::Files { format: &format, inputs: &args.input, sink, lot: args.lot, shaping, write };
         return run_files::run(&files, context).await;
     }
-    let (Some(name), Some(lot), Some(file)) = (&args.arc, args.lot, args.project) else {
-        return Err(Trouble::usage("give --arc, --lot and -p, or --input and --sink").into());
+    let (Some(name), Some(lot)) = (&args.arc, args.lot) else {
+        let next = "--input 'logs/*' --sink DIR for files, or --arc NAME --lot LOT -p FILE for an arc of a project";
+        return Err(Trouble::usage("what is to be run?").next(next).into());
+    };
+    let Some(file) = args.project else {
+        return Err(Trouble::usage(format!("which project is arc {name} of?"))
+            .next("-p FILE, or ARC_PROJECT=FILE in the environment")
+            .into());
     };
     let from = ProjectArgs { project: file, ext_str: args.ext_str, cloud: args.cloud };
     let project = from.load()?;
-    let arc = find_arc(&project, name)?.clone();
+    let arc = find_arc(&project, name, "--arc")?.clone();
     check_unit(&arc, lot)?;
     let job = Job::of_environment();
     // What a job works on, its deployment has registered: a worker's role may not even read all of that.
@@ -153,7 +103,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let ran = run_or_stop(&engine, &arc, &plan, Stop::on_signals()?, context).await?;
     if let Some(job) = job {
         let metrics = job.metrics(&engine.project.name, &arc, &ran, chrono::Utc::now());
-        metrics.iter().for_each(|line| eprintln!("{line}"));
+        metrics.iter().for_each(|line| logs::line(line));
         if matches!(ran.outcome, Outcome::Failed { is_transient: true, .. } | Outcome::Elsewhere) {
             logs::say(&escape(&ran.to_string()));
             std::process::exit(boundary::aws::EXIT_TRANSIENT);
@@ -176,12 +126,11 @@ async fn run_or_stop(engine: &Engine, arc: &ArcSpec, plan: &RunPlan, mut stop: S
     Ok(Ran { arc: arc.id.arc.clone(), lot: plan.lot, outcome: Outcome::Failed { cause, is_transient: true } })
 }
 
-/// The arc of that name, or what its name may have been meant to be.
-pub fn find_arc<'a>(project: &'a Project, name: &str) -> Result<&'a ArcSpec, Trouble> {
+/// The arc of that name, or what its name may have been meant to be, after `before` as the command takes it.
+pub fn find_arc<'a>(project: &'a Project, name: &str, before: &str) -> Result<&'a ArcSpec, Trouble> {
     let names: Vec<&str> = project.arcs.iter().map(|arc| arc.id.arc.as_str()).collect();
     project.arc(name).ok_or_else(|| {
-        let similar = names.iter().max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
-        let next = similar.map(|similar| format!("--arc {similar}"));
+        let next = project::nearest(name, names.iter().copied()).map(|similar| format!("{before} {similar}"));
         Trouble { next, ..Trouble::not_found(format!("there is no arc `{name}`; there are: {}", names.join(", "))) }
     })
 }

@@ -14,9 +14,11 @@ use manifests::{Counts, Located, Lot, LotUnit, ObjectStores, State};
 use object_store::ObjectStoreExt;
 
 use super::formats::Named;
-use super::run::{counted, misshapen};
+use super::run::counted;
+use super::shaping::misshapen;
 use super::{Context, Exit, Trouble};
 use crate::engine::{self, Progress};
+use crate::logs;
 use crate::output::{Cell, escape, print_record};
 
 /// Where rejects go, below the sink.
@@ -41,6 +43,8 @@ pub struct Files<'a> {
     pub lot: Option<Lot>,
     /// How rows of the format become rows of the table.
     pub shaping: Shaping,
+    /// How Parquet is cut and encoded.
+    pub write: WriteOptions,
 }
 
 /// Converts, and writes the receipt.
@@ -70,7 +74,7 @@ pub async fn run(files: &Files<'_>, context: &Context) -> anyhow::Result<Exit> {
         shaping: files.shaping.clone(),
         redact_key,
         limits: ConvertLimits::new(engine::threads(), files.sink.to_owned()),
-        write: WriteOptions::default(),
+        write: files.write,
         progress: line
             .map(|line| -> std::sync::Arc<dyn Fn(arcs::Progress) + Send + Sync> { std::sync::Arc::new(move |at| line.show(&at)) }),
     };
@@ -109,7 +113,7 @@ fn sources(objects: &ObjectStores, inputs: &[String]) -> anyhow::Result<(Vec<Sou
         if sources.is_empty() {
             return Err(Trouble::usage(message).next(format!("--input '{shown}/*'")).into());
         }
-        eprintln!("{message}: it is left out; --input '{}/*' reads what is in it", escape(&shown));
+        logs::say(&format!("{message}: it is left out; --input '{}/*' reads what is in it", escape(&shown)));
     }
     Ok((sources, folders))
 }
@@ -229,10 +233,10 @@ fn tell(problems: &[arcs::read::ObjectProblem], context: &Context) {
         return;
     }
     for problem in problems.iter().take(PROBLEMS_TOLD) {
-        eprintln!("{}: {}", escape(&problem.uri), escape(&problem.reason));
+        logs::say(&format!("{}: {}", escape(&problem.uri), escape(&problem.reason)));
     }
     if problems.len() > PROBLEMS_TOLD {
-        eprintln!("and {} more objects", problems.len() - PROBLEMS_TOLD);
+        logs::say(&format!("and {} more objects", problems.len() - PROBLEMS_TOLD));
     }
 }
 

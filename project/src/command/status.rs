@@ -11,6 +11,7 @@ use manifests::{ArcSpec, ArcState, Lot, MemoryBus};
 use super::window::WindowArgs;
 use super::{Context, Exit, ProjectArgs, run::find_arc};
 use crate::engine::Engine;
+use crate::logs;
 use crate::output::{self, Cell, Output, escape};
 
 /// Failures whose causes are shown below the summary.
@@ -39,7 +40,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let window = args.window.window(context)?;
     let arcs: Vec<&ArcSpec> = match args.arcs.is_empty() {
         true => project.arcs.iter().collect(),
-        false => args.arcs.iter().map(|name| find_arc(&project, name)).collect::<Result<_, _>>()?,
+        false => args.arcs.iter().map(|name| find_arc(&project, name, "arc status")).collect::<Result<_, _>>()?,
     };
     let stores = args.project.stores(&project).await?;
     let mut dispatcher = Dispatcher::new(stores, Arc::new(MemoryBus::default())).await?;
@@ -108,7 +109,7 @@ fn edges(lots: &BTreeMap<Lot, Standing>) -> [Cell; 2] {
 fn told((arc, lots): &Standings<'_>) -> Vec<Cell> {
     let counts: Vec<String> = counts(lots).into_iter().filter(|count| count.1 > 0).map(|(word, count)| format!("{count} {word}")).collect();
     let lots_told = if counts.is_empty() { "none yet".to_owned() } else { counts.join(", ") };
-    let start: [Cell; 2] = [arc.id.arc.clone().into(), arc.kind.clone().into()];
+    let start: [Cell; 2] = [arc.id.arc.clone().into(), super::kind(arc).into()];
     start.into_iter().chain(edges(lots)).chain([lots_told.into()]).collect()
 }
 
@@ -117,7 +118,7 @@ fn summed_columns() -> Vec<&'static str> {
 }
 
 fn summed((arc, lots): &Standings<'_>) -> Vec<Cell> {
-    let start: [Cell; 2] = [arc.id.arc.clone().into(), arc.kind.clone().into()];
+    let start: [Cell; 2] = [arc.id.arc.clone().into(), super::kind(arc).into()];
     start.into_iter().chain(edges(lots)).chain([lots.len().into()]).chain(counts(lots).map(|count| count.1.into())).collect()
 }
 
@@ -128,13 +129,13 @@ fn causes(all: &[Standings<'_>], file: &str) {
     });
     let failed: Vec<_> = failed.collect();
     for (arc, lot, cause) in failed.iter().take(CAUSES_MAX) {
-        eprintln!("failed: {} {lot}: {}", arc.id.arc, escape(cause));
+        logs::say(&format!("failed: {} {lot}: {}", arc.id.arc, escape(cause)));
     }
     if failed.len() > CAUSES_MAX {
-        eprintln!("… and {} more: arc status --list", failed.len() - CAUSES_MAX);
+        logs::say(&format!("… and {} more: arc status --list", failed.len() - CAUSES_MAX));
     }
     if !failed.is_empty() {
-        eprintln!("try: arc retry -p {file}");
+        logs::say(&format!("try: arc retry -p {file}"));
     }
 }
 

@@ -13,6 +13,7 @@ use super::{Context, Trouble, ddl};
 use crate::cloud::Cloud;
 use crate::deployed::{self, DeployedDataset, DeployedProject};
 use crate::engine::DatasetOwner;
+use crate::logs;
 use crate::output::{Cell, Output, print_record};
 
 /// Writes it.
@@ -71,7 +72,7 @@ async fn on_aws(cloud: &Cloud, dataset: &Dataset, sample: (Lot, State), context:
     for bucket in data.into_iter().chain([cloud.names.manifest_bucket()]) {
         match cloud.key_of(&bucket).await {
             Ok(key) => keys.extend(key),
-            Err(error) if !context.quiet => eprintln!("note: {error}; if it has a key, readers need kms:Decrypt on it"),
+            Err(error) if !context.quiet => logs::note(&format!("{error}; if it has a key, readers need kms:Decrypt on it"), None),
             Err(_) => {}
         }
     }

@@ -10,18 +10,20 @@ use project::synth::{self, BootstrapOptions, Names, Network, ProjectNames, Proje
 use project::{Problem, Project, ProjectError, forms};
 
 use super::{Context, Exit, ProjectArgs, Trouble};
-use crate::output::escape;
+use crate::logs;
 
 /// Arguments of `arc synth`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-One template is written to stdout as JSON; several need --out, or --stack for one of them. On
-stderr: the stacks, what costs money while nothing arrives, and what is left for you to do. Places
-of code are those that `arc deploy` will use, without the hashes that only a build has.
+One template is written to stdout as JSON; several need --out, or --stack for
+one of them. On stderr: the stacks, what costs money while nothing arrives, and
+what is left for you to do. Places of code are those that `arc deploy` will use,
+without the hashes that only a build has.
 
-  arc synth -p lake.jsonnet                      the project's template
-  arc synth -p lake.jsonnet --out templates      a file for each stack
-  arc synth -p lake.jsonnet --bootstrap          stores, bus and network of its placement")]
+Examples:
+  arc synth -p lake.jsonnet                   the project's template
+  arc synth -p lake.jsonnet --out templates   a file for each stack
+  arc synth -p lake.jsonnet --bootstrap       stores, bus, network")]
 pub struct Args {
     #[command(flatten)]
     project: ProjectArgs,
@@ -225,7 +227,7 @@ fn write_files(folder: &Path, stacks: &[&Stack], is_quiet: bool) -> anyhow::Resu
         let text = serde_json::to_string_pretty(&stack.template)? + "\n";
         std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
         if !is_quiet {
-            eprintln!("wrote {}", path.display());
+            logs::say(&format!("wrote {}", path.display()));
         }
     }
     Ok(())
@@ -236,23 +238,20 @@ pub fn summarise(stacks: &[Stack], notes: &[Problem]) {
     for stack in stacks {
         let count = stack.template["Resources"].as_object().map_or(0, serde_json::Map::len);
         let after = if stack.after.is_empty() { String::new() } else { format!(", after {}", stack.after.join(", ")) };
-        eprintln!("stack {}: {count} resources{after}", stack.name);
+        logs::say(&format!("stack {}: {count} resources{after}", stack.name));
     }
     let costs = synth::cost_at_rest(stacks);
     let sum: f64 = costs.iter().map(|line| line.usd_month).sum();
     match costs.is_empty() {
-        true => eprintln!("cost at rest: nothing"),
-        false => eprintln!("cost at rest: {sum:.2} USD a month (list prices of {}, {})", synth::PRICES_AS_OF, synth::PRICES_SOURCE),
-    }
-    for line in &costs {
-        eprintln!("  {:>8.2}  {}: {}", line.usd_month, line.resource, line.why);
-    }
-    for note in notes {
-        eprintln!("note: {}: {}", escape(&note.path), escape(&note.message));
-        if let Some(fix) = &note.fix {
-            eprintln!("  try: {}", escape(fix));
+        true => logs::say("cost at rest: nothing"),
+        false => {
+            logs::say(&format!("cost at rest: {sum:.2} USD a month (list prices of {}, {})", synth::PRICES_AS_OF, synth::PRICES_SOURCE))
         }
     }
+    for line in &costs {
+        logs::say(&format!("  {:>8.2}  {}: {}", line.usd_month, line.resource, line.why));
+    }
+    notes.iter().for_each(super::verify::tell);
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use manifests::ArcSpec;
 use project::{Placement, Problem, Project, ProjectError, columns};
 
 use super::{Context, Exit, ProjectArgs};
-use crate::output::{self, Cell, Output, escape};
+use crate::logs;
+use crate::output::{self, Cell, Output, escape, plural};
 
 /// Arguments of `arc verify`.
 #[derive(Debug, clap::Args)]
@@ -28,18 +29,16 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         Err(ProjectError::Problems { path, problems }) => {
             let count = problems.len();
             print_problems(problems, context.output)?;
-            eprintln!("error: {} has {count} problem{}", escape(&path), if count == 1 { "" } else { "s" });
+            logs::fail(&format!("{} has {}", escape(&path), plural(count, "problem")), None);
             Ok(Exit::Usage)
         }
         Err(error) => Err(super::usage(error).into()),
     }
 }
 
-fn tell(note: &Problem) {
-    eprintln!("note: {}: {}", escape(&note.path), escape(&note.message));
-    if let Some(fix) = &note.fix {
-        eprintln!("  try: {}", escape(fix));
-    }
+/// Says something about the file that is no problem.
+pub fn tell(note: &Problem) {
+    logs::note(&format!("{}: {}", escape(&note.path), escape(&note.message)), note.fix.as_deref().map(escape).as_deref());
 }
 
 /// Also plans every query over the columns of its sources, as far as they are known from the file.
@@ -92,7 +91,7 @@ fn describe(project: &Project, output: Output) -> std::io::Result<()> {
     let arcs = project.arcs.iter().map(|arc| {
         let sources: Vec<String> = arc.sources.iter().map(|source| source.dataset.id().to_string()).collect();
         let sinks: Vec<String> = arc.sinks.iter().map(|sink| sink.dataset.id().to_string()).collect();
-        let names: [Cell; 4] = ["arc".into(), arc.id.arc.clone().into(), arc.kind.clone().into(), arc.unit.name().into()];
+        let names: [Cell; 4] = ["arc".into(), arc.id.arc.clone().into(), super::kind(arc).into(), arc.unit.name().into()];
         names.into_iter().chain([sources.join(" ").into(), sinks.join(" ").into()]).collect()
     });
     output::print(output, &["step", "name", "type", "unit", "sources", "sinks"], boundaries.chain(arcs).collect())
@@ -124,7 +123,7 @@ fn branch(project: &Project, dataset: &str, indent: &str, is_last: bool, text: &
         let indent = format!("{indent}{below}");
         let others: Vec<String> = arc.sources.iter().skip(1).map(|source| source.dataset.id().to_string()).collect();
         let with = if others.is_empty() { String::new() } else { format!(" with {}", others.join(", ")) };
-        *text += &format!("{indent}{}{} ({}, {}){with}\n", if is_last_arc { "└─ " } else { "├─ " }, arc.id.arc, arc.kind, arc.unit);
+        *text += &format!("{indent}{}{} ({}, {}){with}\n", if is_last_arc { "└─ " } else { "├─ " }, arc.id.arc, super::kind(arc), arc.unit);
         for (at, sink) in arc.sinks.iter().enumerate() {
             let indent = format!("{indent}{}", if is_last_arc { "   " } else { "│  " });
             branch(project, &sink.dataset.id().to_string(), &indent, at + 1 == arc.sinks.len(), text);

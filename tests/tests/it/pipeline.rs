@@ -430,3 +430,108 @@ fn the_demo_runs_and_runs_again_and_touches_nothing_else() {
     assert_eq!(demo(folder.path()).code, Some(2));
     assert!(folder.path().join("mine.txt").exists());
 }
+
+/// Starts the program with a standard output that nobody reads, and waits for its end.
+fn unread(arguments: &[&str]) -> Finished {
+    let folder = tempfile::tempdir().expect("a folder");
+    let err = folder.path().join("err");
+    let mut command = arc(arguments);
+    command.stdout(Stdio::piped()).stderr(std::fs::File::create(&err).expect("a file"));
+    let mut child = command.spawn().expect("the program starts");
+    drop(child.stdout.take());
+    let status = child.wait().expect("the program ends");
+    Finished { code: status.code(), out: String::new(), err: std::fs::read_to_string(err).expect("text"), peak_bytes: 0 }
+}
+
+#[test]
+fn a_reader_that_has_gone_is_no_failure() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (log, root) = (folder.path().join("a.log"), folder.path().join("demo"));
+    std::fs::write(&log, LINE.repeat(3)).expect("a log");
+    let (log, root) = (log.display().to_string(), root.display().to_string());
+    for arguments in [
+        &["detect", &log][..],
+        &["demo", "--root", &root],
+        &["formats"],
+        &["formats", "s3-access"],
+        &["explain", "--format", "s3-access", &log],
+    ] {
+        let done = unread(arguments);
+        assert_eq!(done.code, Some(0), "{arguments:?}: {done:?}");
+        assert!(!done.err.contains("panicked"), "{arguments:?}: {done:?}");
+    }
+}
+
+#[test]
+fn once_takes_what_was_written_just_now() {
+    let mut project = project();
+    project["boundaries"][0]["eventArrival"] = "infrequent".into();
+    project["boundaries"][0]["settleSeconds"] = 1.into();
+    project["boundaries"][0].as_object_mut().expect("an object").remove("from");
+    let lake = Lake::empty(project);
+    std::fs::create_dir_all(lake.path("logs")).expect("a folder");
+    std::fs::write(lake.path("logs/a.log"), LINE.repeat(3)).expect("a log");
+    let done = lake.arc(&["up", "--once"]);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert!(done.err.contains("waiting 1 s: files were written just now") && done.err.contains("with 1 object"), "{done:?}");
+    assert!(!done.err.contains("objects waiting"), "{done:?}");
+}
+
+#[test]
+fn a_log_in_json_has_no_other_line() {
+    let lake = Lake::new();
+    std::fs::write(lake.path("wrong.json"), "{}").expect("a file");
+    let wrong = lake.path("wrong.json").display().to_string();
+    let mut all = vec![lake.arc(&["up", "--once", "--log-format", "json", "--as-of", "2026-02-06T10:21:00Z"])];
+    for arguments in [
+        &["verify", "-p", &wrong][..],
+        &["formats", "log4j"],
+        &["backfill", "--boundary", "in", "--from", "1d"],
+        &["detect", &wrong],
+        &["run"],
+    ] {
+        all.push(match arguments[0] {
+            "backfill" => lake.arc(&[arguments, &["--log-format", "json"]].concat()),
+            _ => finish(arc(arguments).args(["--log-format", "json"])),
+        });
+    }
+    for done in all {
+        assert!(!done.err.is_empty(), "{done:?}");
+        let is_object = |line: &str| serde_json::from_str::<Value>(line).is_ok_and(|value| value.is_object());
+        assert!(done.err.lines().all(is_object), "{done:?}");
+    }
+}
+
+#[test]
+fn whoever_has_no_credentials_is_told_how_to_give_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let project = json!({
+        "project": {"name": "lake", "version": "1"},
+        "placement": {"provider": "aws", "stage": "test", "account": "123456789012", "region": "us-east-2"},
+        "boundaries": [{"type": "aws:core:s3PutListenerBoundary", "name": "in", "lotUnit": "Twelfths", "dataset": dataset("raw", "s3://raw-logs/")}],
+        "arcs": []
+    });
+    std::fs::write(folder.path().join("lake.json"), project.to_string()).expect("a file");
+    let run = |arguments: &[&str]| {
+        let mut command = arc(arguments);
+        command.current_dir(&folder).env("HOME", folder.path());
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("AWS_") && name != "AWS_CA_BUNDLE") {
+            command.env_remove(name);
+        }
+        finish(command.env("AWS_EC2_METADATA_DISABLED", "true"))
+    };
+    let with_file = ["lots", "status", "up", "audit", "backfill", "deploy"].map(|name| match name {
+        "backfill" => vec![name, "-p", "lake.json", "--boundary", "in", "--from", "1d", "--dry-run"],
+        "deploy" => vec![name, "-p", "lake.json", "--dry-run"],
+        "up" => vec![name, "-p", "lake.json", "--once"],
+        _ => vec![name, "-p", "lake.json"],
+    });
+    for arguments in with_file.into_iter().chain([vec!["placements"], vec!["datasets", "--stage", "test"]]) {
+        let done = run(&arguments);
+        assert_eq!(done.code, Some(1), "{arguments:?}: {done:?}");
+        let lines: Vec<&str> = done.err.lines().collect();
+        assert_eq!(lines.len(), 2, "{arguments:?}: {done:?}");
+        assert!(lines[0].starts_with("error: ") && lines[0].contains("there are no AWS credentials"), "{arguments:?}: {done:?}");
+        assert_eq!(lines[1], "try: --profile NAME, or AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", "{arguments:?}");
+    }
+}

@@ -179,7 +179,8 @@ fn files_are_shaped_without_a_project_and_duckdb_reads_them() {
     }
     for (arguments, part) in [
         (&["--select", "SELECT sum(bytes_sent) AS n FROM log"][..], "query arc"),
-        (&["--redact", "key=hash"], "redactKeyEnv"),
+        (&["--redact", "key=hash"], "--redact-key-env"),
+        (&["--compression", "gzip"], "use zstd"),
         (&["--redact", "key=md5"], "use 'hash'"),
         (&["--partition", "dt,nothing"], "nothing"),
         (&["--sort-by", "-nothing"], "nothing"),

@@ -51,7 +51,8 @@ impl CredentialProvider for SdkCredentials {
             return Ok(kept);
         }
         let provider = self.provider.as_ref().ok_or_else(|| error(NO_CREDENTIALS))?;
-        let told = |cause: &aws_credential_types::provider::error::CredentialsError| no_credentials(cause).unwrap_or_else(|| super::causes(cause));
+        let told =
+            |cause: &aws_credential_types::provider::error::CredentialsError| no_credentials(cause).unwrap_or_else(|| super::causes(cause));
         let found = provider.provide_credentials().await.map_err(|cause| error(told(&cause)))?;
         let credential = Arc::new(AwsCredential {
             key_id: found.access_key_id().to_owned(),

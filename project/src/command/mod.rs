@@ -10,11 +10,8 @@ pub mod datasets;
 pub mod ddl;
 pub mod demo;
 mod demo_files;
-#[allow(clippy::print_stderr)]
 pub mod deploy;
-#[allow(clippy::print_stderr)]
 pub mod deploying;
-#[allow(clippy::print_stderr)]
 pub mod destroy;
 pub mod detect;
 pub mod diff;

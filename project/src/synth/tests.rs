@@ -590,42 +590,30 @@ fn whatever_is_deployed_next_nothing_is_in_two_stacks() {
     there = deployed_over(&large(60), &there, |options| options.exclude_all_arcs = true);
     told += &format!("none\n{}", stack_counts(&there));
     expect![[r#"
-        45 arcs
-        test-lake-1-0 32
-        test-lake-1-0-arcs-1 180
-        test-lake-1-0-boundaries-1 18
-        90 arcs
-        test-lake-1-0 32
-        test-lake-1-0-arcs-1 188
-        test-lake-1-0-arcs-2 172
-        test-lake-1-0-boundaries-1 18
+        40 arcs
+        test-lake-1-0 210
+        60 arcs
+        test-lake-1-0 210
+        test-lake-1-0-arcs-1 80
         300 arcs
-        test-lake-1-0 32
+        test-lake-1-0 210
         test-lake-1-0-arcs-1 188
         test-lake-1-0-arcs-2 188
         test-lake-1-0-arcs-3 188
         test-lake-1-0-arcs-4 188
         test-lake-1-0-arcs-5 188
-        test-lake-1-0-arcs-6 188
-        test-lake-1-0-arcs-7 72
-        test-lake-1-0-boundaries-1 18
+        test-lake-1-0-arcs-6 100
         90 arcs
-        test-lake-1-0 32
+        test-lake-1-0 210
         test-lake-1-0-arcs-1 188
-        test-lake-1-0-arcs-2 172
-        test-lake-1-0-boundaries-1 18
+        test-lake-1-0-arcs-2 12
         20 arcs
-        test-lake-1-0 32
-        test-lake-1-0-arcs-1 80
-        test-lake-1-0-boundaries-1 18
+        test-lake-1-0 130
         60 arcs
-        test-lake-1-0 32
-        test-lake-1-0-arcs-1 188
-        test-lake-1-0-arcs-2 52
-        test-lake-1-0-boundaries-1 18
+        test-lake-1-0 130
+        test-lake-1-0-arcs-1 160
         none
-        test-lake-1-0 15
-        test-lake-1-0-boundaries-1 18
+        test-lake-1-0 33
     "#]]
     .assert_eq(&told);
 }

@@ -165,15 +165,16 @@ const TAGGED_BY_LIST: [&str; 20] = [
     "AWS::SQS::Queue",
     "AWS::Scheduler::ScheduleGroup",
 ];
-/// Properties that take tags as an object.
-const TAGGED_BY_MAP: [&str; 3] = ["AWS::Batch::ComputeEnvironment", "AWS::Batch::JobDefinition", "AWS::Batch::JobQueue"];
+/// The type that takes tags as an object. Job queues and compute environments do as well, but only when they are made: a tag
+/// that changed would have them made anew under their own name, which CloudFormation refuses. Both cost nothing.
+const TAGGED_BY_MAP: &str = "AWS::Batch::JobDefinition";
 
 /// Puts the tags on everything that takes tags. Tags that a part has already win.
 pub(crate) fn tag(parts: &mut [Part], tags: &BTreeMap<String, String>) {
     for part in parts.iter_mut().filter(|_| !tags.is_empty()) {
         let kind = part.body["Type"].as_str().unwrap_or_default().to_owned();
         let Some(properties) = part.body.get_mut("Properties").and_then(Value::as_object_mut) else { continue };
-        if TAGGED_BY_MAP.contains(&kind.as_str()) {
+        if kind == TAGGED_BY_MAP {
             properties.insert("Tags".to_owned(), json!(tags));
         } else if TAGGED_BY_LIST.contains(&kind.as_str()) {
             let own = properties.get("Tags").and_then(Value::as_array).cloned().unwrap_or_default();

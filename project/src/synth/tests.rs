@@ -691,9 +691,12 @@ fn tags_and_a_key_reach_everything() {
     assert!(!text.contains("AES256\"}}]},\"PublicAccess") && !text.contains("SqsManagedSseEnabled"));
     for (id, resource) in stacks[0].template["Resources"].as_object().unwrap() {
         let kind = resource["Type"].as_str().unwrap();
-        let takes_tags =
-            ["Role", "Function", "Queue", "Topic", "Bucket", "LogGroup", "Alarm", "JobDefinition"].iter().any(|end| kind.ends_with(end));
+        let takes_tags = ["Role", "Function", "SQS::Queue", "Topic", "Bucket", "LogGroup", "Alarm", "JobDefinition"]
+            .iter()
+            .any(|end| kind.ends_with(end));
         assert!(!takes_tags || resource["Properties"]["Tags"].to_string().contains("lake"), "{id} has no tags");
+        let keeps_its_tags = ["ComputeEnvironment", "JobQueue"].iter().any(|end| kind.ends_with(end));
+        assert!(!keeps_its_tags || resource["Properties"]["Tags"].is_null(), "{id} could not change its tags");
     }
     lint(&stacks);
 }

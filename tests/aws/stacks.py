@@ -4,7 +4,7 @@
     stacks.py DOUBLES PROGRAMS FOLDER
 
 1. ministack: a deployment that fails leaves nothing in the way; a project with a database is deployed, destroyed and deployed
-   again, and what outlived it is used again.
+   again, and what outlived it is used again. A bootstrap keeps its network, key and tags until something else is asked for.
 2. moto: a project grows out of its stack and shrinks again; nothing moves, what is obsolete goes, and destroy finds all there is.
 """
 import json
@@ -69,6 +69,24 @@ def again(world, url):
     world.arc("destroy", "-p", project, "--approve", url=url)
 
 
+def remembered(world, url):
+    say("== ministack: a bootstrap remembers what it was asked for")
+    project = str(world.folder / "again.json")
+    bootstrap = ["bootstrap", "-p", project]
+    cloud = world.client("cloudformation", url)
+    tags = lambda: {tag["Key"]: tag["Value"] for tag in cloud.describe_stacks(StackName="test-clusterless-bootstrap")["Stacks"][0]["Tags"]}
+    resources = lambda: {resource["LogicalResourceId"] for resource in cloud.describe_stack_resources(StackName="test-clusterless-bootstrap")["StackResources"]}
+    world.arc(*bootstrap, "--private", "--kms", "create", "--tag", "team=lake", "--approve", url=url)
+    private = resources()
+    check({"EndpointsGroup", "Key"} <= private and tags() == {"team": "lake"}, "the network becomes private, with a key and a tag")
+    seen = world.arc(*bootstrap, "--approve", url=url)
+    check("network: private, as it is" in seen.stderr and "up to date" in seen.stderr, "without a word it stays so")
+    check((resources(), tags()) == (private, {"team": "lake"}), "as do key and tag")
+    many = [word for at in range(40) for word in ("--tag", f"a-tag-with-a-name-{at}=a-value-of-some-length-{at}")]
+    world.arc(*bootstrap, "--public", *many, "--approve", url=url)
+    check("Internet" in resources() and len(tags()) == 40, "and back, with 40 tags")
+
+
 def grown(world, url):
     say("== moto: a project grows and shrinks")
 
@@ -117,6 +135,7 @@ def main():
     world = Stacks(root, programs, folder)
     with doubles.ministack(root, world.folder) as ministack:
         again(world, ministack)
+        remembered(world, ministack)
     with doubles.moto(root, world.folder) as moto:
         settings = json.dumps({"batch": {"use_docker": False}, "lambda": {"use_docker": False}}).encode()
         urllib.request.urlopen(urllib.request.Request(f"{moto}/moto-api/config", data=settings, headers={"Content-Type": "application/json"}))

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use aws_sdk_cloudformation::error::ProvideErrorMetadata;
-use aws_sdk_cloudformation::types::{Capability, ChangeSetStatus, ChangeSetType, StackEvent};
+use aws_sdk_cloudformation::types::{Capability, ChangeSetStatus, ChangeSetType, StackEvent, Tag};
 use chrono::{DateTime, Utc};
+use project::synth;
 use serde_json::Value;
 
 use super::{Change, Cloud, said};
@@ -29,6 +30,8 @@ pub struct StackState {
     pub status: String,
     /// Its outputs.
     pub outputs: BTreeMap<String, String>,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
 }
 
 /// A change set that waits to be carried out.
@@ -60,7 +63,8 @@ impl Cloud {
             |output: &aws_sdk_cloudformation::types::Output| Some((output.output_key()?.to_owned(), output.output_value()?.to_owned()));
         let outputs = stack.outputs().iter().filter_map(output).collect();
         let status = stack.stack_status().map_or("UNKNOWN", |status| status.as_str()).to_owned();
-        Ok((status != "DELETE_COMPLETE").then_some(StackState { status, outputs }))
+        let tags = stack.tags().iter().filter_map(|tag| Some((tag.key()?.to_owned(), tag.value()?.to_owned()))).collect();
+        Ok((status != "DELETE_COMPLETE").then_some(StackState { status, outputs, tags }))
     }
 
     /// The template that a stack was deployed with; `None` where there is none, or the stack holds nothing.
@@ -80,16 +84,18 @@ impl Cloud {
         }
     }
 
-    /// Makes a change set; `None` where the template changes nothing. A template larger than [`INLINE_BYTES_MAX`] has to lie
-    /// at `template_url`. With `takes_over`, what is there already under the template's names is imported.
+    /// Makes a change set of a template, with the stack's tags; `None` where it changes nothing. A template larger than
+    /// [`INLINE_BYTES_MAX`] has to lie at `template_url`. With `takes_over`, what is there already under the template's names is
+    /// imported.
     pub async fn plan(
         &self,
-        stack: &str,
+        wanted: &synth::Stack,
         template: &str,
         template_url: Option<&str>,
         takes_over: bool,
         now: DateTime<Utc>,
     ) -> anyhow::Result<Option<Planned>> {
+        let stack = wanted.name.as_str();
         let state = self.stack(stack).await?;
         if state.as_ref().is_some_and(|state| is_hollow(&state.status)) {
             crate::logs::say(&format!("stack {stack} is left over from a deployment that failed; it is deleted first"));
@@ -100,6 +106,10 @@ impl Cloud {
         let kind = if is_new { ChangeSetType::Create } else { ChangeSetType::Update };
         let call = self.stacks.create_change_set().stack_name(stack).change_set_name(&change_set).change_set_type(kind);
         let call = call.capabilities(Capability::CapabilityNamedIam).set_import_existing_resources(takes_over.then_some(true));
+        let tag = |(key, value): (&String, &String)| Tag::builder().key(key).value(value).build();
+        let tags: Vec<Tag> = wanted.tags.iter().map(tag).collect();
+        // None leaves those of the stack as they are.
+        let call = call.set_tags(Some(tags).filter(|tags| !tags.is_empty()));
         let call = match template_url {
             Some(url) => call.template_url(url),
             None => call.template_body(template),

@@ -138,7 +138,9 @@ pub async fn with_deployed(
 ) -> anyhow::Result<ProjectOptions> {
     let present_databases = cloud.present_databases(project, there).await?;
     let homes = synth::homes(there.iter().map(|stack| (stack.name.as_str(), &stack.template)));
-    Ok(ProjectOptions { present_databases, homes, ..options })
+    let bootstrap = cloud.stack(&cloud.names.bootstrap_stack()).await?;
+    let network = bootstrap.and_then(|state| synth::JobNetwork::of_outputs(&state.outputs));
+    Ok(ProjectOptions { present_databases, homes, network, ..options })
 }
 
 /// The stacks of a project; of only one resource where the options say so, put into what is deployed.

@@ -111,7 +111,7 @@ impl Deploying<'_> {
             Some(documents) => Some(documents.template_url(&self.cloud.stores()?.artifact, &stack, &text, &self.cloud.names).await?),
             None => None,
         };
-        let planned = self.cloud.plan(&stack.name, &text, url.as_deref(), !taken.is_empty(), chrono::Utc::now()).await?;
+        let planned = self.cloud.plan(&stack, &text, url.as_deref(), !taken.is_empty(), chrono::Utc::now()).await?;
         let Some(mut planned) = planned else {
             eprintln!("stack {} is up to date", stack.name);
             return Ok(true);

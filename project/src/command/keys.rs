@@ -4,40 +4,18 @@
 use std::collections::BTreeMap;
 
 use project::Project;
-use project::synth::{self, CREATE_KEY, Names, ProjectOptions};
+use project::synth::{self, Names, ProjectOptions};
 
 use super::{Context, Trouble};
 use crate::cloud::Cloud;
 use crate::output::escape;
 
-/// What of `--kms` undoes it: S3's own encryption again.
-const NO_KEY: &str = "none";
 /// How the key is called that S3 has of its own in every account; nobody has to be allowed it.
 const S3_OWN: &str = "alias/aws/s3";
 
 /// Refuses what is no key of the placement's region.
 pub fn check(names: &Names, key: &str) -> Result<(), Trouble> {
     synth::check_key(names, key).map_err(|message| Trouble::usage(format!("--kms: {message}")))
-}
-
-/// The key of a bootstrap, its ARN or [`CREATE_KEY`]. Where nothing is given it stays what it is, so that a repeated
-/// bootstrap decrypts nothing; and a second key is not made for stores that outlived their stack with one.
-pub async fn of_bootstrap(cloud: &Cloud, given: Option<&str>) -> anyhow::Result<Option<String>> {
-    let stack = cloud.names.bootstrap_stack();
-    let deployed = cloud.template(&stack).await?;
-    let is_made = deployed.as_ref().is_some_and(|template| template["Resources"][synth::KEY].is_object());
-    match given {
-        Some(NO_KEY) => Ok(None),
-        Some(CREATE_KEY) | None if is_made => Ok(Some(CREATE_KEY.to_owned())),
-        Some(CREATE_KEY) if deployed.is_none() => {
-            let left = of_bucket(cloud, &cloud.names.manifest_bucket()).await?;
-            left.iter().for_each(|key| eprintln!("the stores are encrypted with {key} already: no other key is made"));
-            Ok(Some(left.unwrap_or_else(|| CREATE_KEY.to_owned())))
-        }
-        Some(CREATE_KEY) => Ok(Some(CREATE_KEY.to_owned())),
-        Some(key) => check(&cloud.names, key).map(|()| Some(key.to_owned())).map_err(Into::into),
-        None => Ok(cloud.stack(&stack).await?.and_then(|state| state.outputs.get(synth::KEY).cloned())),
-    }
 }
 
 /// The options with the key that the placement's stores are encrypted with. What a project encrypts, it encrypts with that
@@ -96,6 +74,6 @@ async fn of_stores(cloud: &Cloud) -> anyhow::Result<Option<String>> {
 }
 
 /// The key that a bucket encrypts with, where it is not S3's own.
-async fn of_bucket(cloud: &Cloud, bucket: &str) -> Result<Option<String>, Trouble> {
+pub async fn of_bucket(cloud: &Cloud, bucket: &str) -> Result<Option<String>, Trouble> {
     Ok(cloud.key_of(bucket).await?.filter(|key| !key.ends_with(S3_OWN)))
 }

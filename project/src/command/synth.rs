@@ -69,6 +69,9 @@ pub struct Args {
 /// The network of a bootstrap.
 #[derive(Debug, clap::Args)]
 pub struct NetworkArgs {
+    /// Subnets with a way out to the internet and none in, which cost nothing: what is made where nothing else is said.
+    #[arg(long, conflicts_with_all = ["private", "subnet", "security_group"])]
+    public: bool,
     /// Subnets without internet, with an endpoint for each service; endpoints cost money by the hour.
     #[arg(long, conflicts_with_all = ["subnet", "security_group"])]
     private: bool,
@@ -103,7 +106,12 @@ impl NetworkArgs {
     }
 
     fn is_given(&self) -> bool {
-        self.private || !self.subnet.is_empty() || self.cidr.is_some()
+        self.chosen().is_some() || self.cidr.is_some()
+    }
+
+    /// The kind of network that is asked for; `None` where nothing is.
+    pub fn chosen(&self) -> Option<Network> {
+        (self.public || self.private || !self.subnet.is_empty()).then(|| self.network())
     }
 
     /// As the bootstrap takes it.

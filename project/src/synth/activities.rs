@@ -103,6 +103,7 @@ fn add_job(parts: &mut Parts, names: &ProjectNames, project: &Project, activity:
     let variables = activity.workload.get("environment").and_then(Value::as_object).into_iter().flatten();
     let path = activity.image.unwrap_or_default();
     let job = Job {
+        assign_public_ip: super::batch::assign_public_ip(names, options),
         id: id.clone(),
         name: names.activity_definition(activity.name),
         stream: format!("activity-{}", activity.name),

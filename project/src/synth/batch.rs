@@ -45,6 +45,10 @@ pub(crate) fn add_base(parts: &mut Parts, names: &ProjectNames, project: &Projec
         let id = format!("Compute{}", logical(kind));
         let (name, place) = (names.compute_environment(&compute.name, kind), &names.placement);
         let imported = |what: &str| json!({"Fn::Split": [",", {"Fn::ImportValue": place.export(what)}]});
+        let (subnets, groups) = match &options.network {
+            Some(network) => (json!(network.subnets), json!(network.security_groups)),
+            None => (imported("subnets"), imported("security-groups")),
+        };
         let properties = object(json!({
             "ComputeEnvironmentName": name,
             "Type": "MANAGED",
@@ -54,8 +58,8 @@ pub(crate) fn add_base(parts: &mut Parts, names: &ProjectNames, project: &Projec
             "ComputeResources": {
                 "Type": if *kind == "spot" { "FARGATE_SPOT" } else { "FARGATE" },
                 "MaxvCpus": VCPUS_MAX,
-                "Subnets": imported("subnets"),
-                "SecurityGroupIds": imported("security-groups"),
+                "Subnets": subnets,
+                "SecurityGroupIds": groups,
             },
         }));
         let arn = place.arn("batch", &format!("compute-environment/{name}"));
@@ -141,6 +145,14 @@ pub(crate) struct Job<'a> {
     pub is_own: bool,
     /// What it runs with.
     pub runtime: Runtime,
+    /// Whether it has a public address while it runs.
+    pub assign_public_ip: Value,
+}
+
+/// Whether jobs have a public address while they run, `ENABLED` or `DISABLED`.
+pub(crate) fn assign_public_ip(names: &ProjectNames, options: &ProjectOptions) -> Value {
+    let imported = || json!({"Fn::ImportValue": names.placement.export("assign-public-ip")});
+    options.network.as_ref().map_or_else(imported, |network| network.assign_public_ip.as_str().into())
 }
 
 impl Job<'_> {
@@ -182,7 +194,7 @@ impl Job<'_> {
             "JobRoleArn": arn_of(role),
             "ExecutionRoleArn": arn_of(EXECUTION),
             "RuntimePlatform": {"CpuArchitecture": self.runtime.architecture.batch(), "OperatingSystemFamily": "LINUX"},
-            "NetworkConfiguration": {"AssignPublicIp": {"Fn::ImportValue": place.export("assign-public-ip")}},
+            "NetworkConfiguration": {"AssignPublicIp": self.assign_public_ip},
             "EphemeralStorage": {"SizeInGiB": SCRATCH_GIB},
             "User": own(NOBODY.into()),
             "ReadonlyRootFilesystem": own(true.into()),
@@ -230,6 +242,7 @@ pub(crate) fn add(parts: &mut Parts, names: &ProjectNames, project: &Project, ar
         secrets: secret(arc).into_iter().collect(),
         is_own,
         runtime: runtime::of_arc(project, arc),
+        assign_public_ip: assign_public_ip(names, options),
     };
     job.add(parts, names);
 }

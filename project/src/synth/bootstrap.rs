@@ -52,6 +52,53 @@ impl BootstrapOptions {
     }
 }
 
+impl BootstrapOptions {
+    /// What an earlier bootstrap decided, as its template says; without its tags.
+    pub fn of_template(placement: Names, template: &Value) -> BootstrapOptions {
+        let resources = &template["Resources"];
+        let put_out = |output: &str| template["Outputs"][output]["Value"].as_str();
+        let listed = |output: &str| put_out(output).map(listed).unwrap_or_default();
+        let network = match (resources["Vpc"].is_object(), resources["EndpointsGroup"].is_object()) {
+            (true, true) => Network::Private,
+            (true, false) => Network::Public,
+            (false, _) => Network::Given { subnets: listed("Subnets"), security_groups: listed("SecurityGroups") },
+        };
+        let is_made = resources[KEY].is_object();
+        BootstrapOptions {
+            network,
+            vpc_cidr: resources["Vpc"]["Properties"]["CidrBlock"].as_str().map(str::to_owned),
+            kms: if is_made { Some(CREATE_KEY.to_owned()) } else { put_out(KEY).map(str::to_owned) },
+            ..BootstrapOptions::new(placement)
+        }
+    }
+}
+
+/// The network that jobs run in, as the bootstrap puts it out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobNetwork {
+    /// Ids of subnets.
+    pub subnets: Vec<String>,
+    /// Ids of security groups.
+    pub security_groups: Vec<String>,
+    /// `ENABLED` or `DISABLED`.
+    pub assign_public_ip: String,
+}
+
+impl JobNetwork {
+    /// The network that a bootstrap stack's outputs tell of; `None` where they tell of none.
+    pub fn of_outputs(outputs: &BTreeMap<String, String>) -> Option<JobNetwork> {
+        Some(JobNetwork {
+            subnets: listed(outputs.get("Subnets")?),
+            security_groups: listed(outputs.get("SecurityGroups")?),
+            assign_public_ip: outputs.get("AssignPublicIp")?.clone(),
+        })
+    }
+}
+
+fn listed(ids: &str) -> Vec<String> {
+    ids.split(',').map(str::to_owned).collect()
+}
+
 /// The bootstrap stack.
 pub fn bootstrap(options: &BootstrapOptions) -> Stack {
     let names = &options.placement;

@@ -62,7 +62,7 @@ use crate::file::{Problem, Project};
 use crate::verify::nearest;
 pub(crate) use activities::{is_export, is_job};
 pub(crate) use arrival::{Arrival, declared_bucket};
-pub use bootstrap::{BootstrapOptions, CREATE_KEY, KEY, bootstrap};
+pub use bootstrap::{BootstrapOptions, CREATE_KEY, JobNetwork, KEY, bootstrap};
 pub(crate) use boundary::{arrival_bucket, arrival_prefix};
 pub(crate) use clashes::clashes;
 pub use cost::{CostLine, PRICES_AS_OF, PRICES_SOURCE, cost_at_rest};
@@ -97,6 +97,8 @@ pub struct Stack {
     pub template: Value,
     /// Names of the stacks that have to be deployed before it.
     pub after: Vec<String>,
+    /// Tags of the stack, which CloudFormation puts on all in it. Those of a project are in its template.
+    pub tags: BTreeMap<String, String>,
 }
 
 /// Where the packages of the functions lie. `{arch}` in a key stands for `arm64` or `x86_64`.
@@ -146,6 +148,9 @@ pub struct ProjectOptions {
     pub log_retention_days: u32,
     /// Columns of datasets, by id, that only their data tells.
     pub tables: BTreeMap<String, Known>,
+    /// The network that jobs run in, as the bootstrap put it out. Where not given, templates import it; then the bootstrap cannot
+    /// change it any more, since CloudFormation guards what is imported.
+    pub network: Option<JobNetwork>,
     /// Databases of the file that are there and in no stack of the project, because they outlived one: they are used as
     /// they are.
     pub present_databases: BTreeSet<String>,

@@ -124,7 +124,7 @@ pub(crate) fn stacks(
             _ => (format!("{description}: {kind}"), Map::new(), vec![first.clone()]),
         };
         let template = template(&members, &all, &description, &outputs);
-        Stack { name: room.name.clone(), description, template, after }
+        Stack { name: room.name.clone(), description, template, after, tags: BTreeMap::new() }
     };
     Ok(rooms.iter().enumerate().map(stack).collect())
 }
@@ -132,7 +132,7 @@ pub(crate) fn stacks(
 /// One stack of all the parts.
 pub(crate) fn single(parts: &Parts, name: String, description: &str) -> Stack {
     let template = template(&parts.all.iter().collect::<Vec<_>>(), &by_id(&parts.all), description, &outputs(parts));
-    Stack { name, description: description.to_owned(), template, after: Vec::new() }
+    Stack { name, description: description.to_owned(), template, after: Vec::new(), tags: BTreeMap::new() }
 }
 
 /// The groups in the order in which they were added, the base first, and how much each is.

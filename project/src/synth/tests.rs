@@ -840,6 +840,38 @@ fn what_the_owner_of_a_given_key_is_told() {
 }
 
 #[test]
+fn a_bootstrap_fits_into_a_call() {
+    const INLINE_BYTES_MAX: usize = 51_200;
+    let all =
+        BootstrapOptions { network: Network::Private, kms: Some(CREATE_KEY.into()), ..BootstrapOptions::new(placement("a-long-stage")) };
+    let bytes = bootstrap(&all).template.to_string().len();
+    assert!(bytes <= INLINE_BYTES_MAX, "{bytes}");
+}
+
+#[test]
+fn a_network_that_is_told_is_imported_by_nobody() {
+    let project = judged(document());
+    let outputs = [
+        ("Subnets", "subnet-0123456789abcdef1,subnet-0123456789abcdef2"),
+        ("SecurityGroups", "sg-0123456789abcdef1"),
+        ("AssignPublicIp", "DISABLED"),
+    ];
+    let outputs = outputs.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    let with = ProjectOptions { network: JobNetwork::of_outputs(&outputs), ..options(&project) };
+    let stacks = super::project(&project, &with).unwrap();
+    assert!(synthesised(&project)[0].template.to_string().contains("Fn::ImportValue"));
+    assert!(!stacks[0].template.to_string().contains("Fn::ImportValue"), "the bootstrap could not change it any more");
+    let compute = &stacks[0].template["Resources"]["ComputeSpot"]["Properties"]["ComputeResources"];
+    assert_eq!(
+        (&compute["Subnets"], &compute["SecurityGroupIds"]),
+        (&json!(["subnet-0123456789abcdef1", "subnet-0123456789abcdef2"]), &json!(["sg-0123456789abcdef1"]))
+    );
+    let container = &stacks[0].template["Resources"]["ArcErrors"]["Properties"]["ContainerProperties"];
+    assert_eq!(container["NetworkConfiguration"]["AssignPublicIp"], "DISABLED");
+    lint(&stacks);
+}
+
+#[test]
 fn what_a_project_costs_at_rest() {
     let lines: Vec<String> = cost_at_rest(&synthesised(&judged(document())))
         .iter()

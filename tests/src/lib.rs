@@ -2,6 +2,7 @@
 //! the servers it talks to.
 
 pub mod faults;
+pub mod guarded;
 pub mod program;
 pub mod promises;
 pub mod proxy;

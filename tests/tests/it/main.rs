@@ -9,6 +9,7 @@ mod helm;
 mod pipeline;
 mod readers;
 mod readme;
+mod roles;
 mod schema;
 mod shaping;
 mod simulator;

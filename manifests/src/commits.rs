@@ -3,6 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use chrono::NaiveDate;
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
 use crate::bus::Bus;
 use crate::dataset::{Dataset, DatasetId};
 use crate::error::ManifestsError;
@@ -11,6 +15,9 @@ use crate::lot::Lot;
 use crate::manifest::{Manifest, State, StateCopy};
 use crate::paths::{self, ManifestPath};
 use crate::store::Stores;
+
+/// Paths that are listed to find a dataset's first lots: a page of S3.
+const FIRST_PATHS: usize = 1_000;
 
 /// What a listing says of a lot of a dataset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +28,41 @@ pub struct LotEntry {
     pub state: Option<State>,
     /// State copies. More than one, or one that says other than the commit, is what an announcer left that died.
     pub copies: u32,
+}
+
+/// How much there is in a lot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct Extent {
+    /// The state.
+    pub state: State,
+    /// Bytes of all objects.
+    #[serde(rename = "objects", deserialize_with = "sum_of_sizes")]
+    pub bytes: u64,
+}
+
+/// Adds up sizes and keeps nothing of the objects.
+fn sum_of_sizes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    #[derive(Deserialize)]
+    struct Sized {
+        size: u64,
+    }
+    struct Sum;
+    impl<'de> Visitor<'de> for Sum {
+        type Value = u64;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a list of objects")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut objects: A) -> Result<u64, A::Error> {
+            let mut bytes = 0_u64;
+            while let Some(object) = objects.next_element::<Sized>()? {
+                bytes = bytes.saturating_add(object.size);
+            }
+            Ok(bytes)
+        }
+    }
+    deserializer.deserialize_seq(Sum)
 }
 
 impl Stores {
@@ -127,9 +169,33 @@ impl Stores {
         if first == last {
             return Ok(entries(self.manifest.list(&paths::lot_dir(dataset, first)).await?));
         }
-        let mut lots = self.lots_from(dataset, first).await?;
+        // What is below the folder of the last lot sorts before that name and a `0`, which comes after `/`.
+        let (after, before) = (paths::lot_dir(dataset, first), format!("{}0", paths::lot_dir(dataset, last)));
+        let mut lots = entries(self.manifest.list_between(&paths::dataset_dir(dataset), &after, &before).await?);
         lots.retain(|lot, _| lot.unit() == first.unit() && *lot <= last);
         Ok(lots)
+    }
+
+    /// The lots of a dataset that begin on the day `first` or later and before the day `end`, from a listing of little more.
+    pub async fn lots_of_days(
+        &self,
+        dataset: &DatasetId,
+        first: NaiveDate,
+        end: NaiveDate,
+    ) -> Result<BTreeMap<Lot, LotEntry>, ManifestsError> {
+        let folder = paths::dataset_dir(dataset);
+        Ok(entries(self.manifest.list_between(&folder, &paths::day(&folder, first), &paths::day(&folder, end)).await?))
+    }
+
+    /// The first lots of a dataset, some hundred of them or more, from one page of its listing.
+    pub async fn first_lots(&self, dataset: &DatasetId) -> Result<BTreeMap<Lot, LotEntry>, ManifestsError> {
+        Ok(entries(self.manifest.list_first(&paths::dataset_dir(dataset), FIRST_PATHS).await?))
+    }
+
+    /// The state and the bytes of a commit, without what it lists: a large lot's manifest is many times what is asked here.
+    pub async fn extent(&self, dataset: &DatasetId, lot: Lot, generation: u32) -> Result<Option<Extent>, ManifestsError> {
+        let path = paths::commit(dataset, lot, generation);
+        self.manifest.get(&path).await?.map(|body| from_json(&self.manifest.uri(&path), "a commit", &body)).transpose()
     }
 }
 
@@ -193,6 +259,35 @@ mod tests {
         stores.commit(&manifest(1, &["a"])).await.expect("the answer was lost, and the client asked again");
         let latest = stores.latest(&manifest(1, &[]).dataset, manifest(1, &[]).lot_id).await.unwrap().unwrap();
         assert_eq!(latest.uris, ["a"]);
+    }
+
+    #[tokio::test]
+    async fn an_extent_is_what_the_manifest_says() {
+        let stores = Stores::memory().unwrap();
+        let mut manifest = manifest(3, &["a", "b"]);
+        manifest.objects.iter_mut().for_each(|object| object.size = 21);
+        stores.commit(&manifest).await.unwrap();
+        let (id, lot) = (manifest.dataset.id(), manifest.lot_id);
+        assert_eq!(stores.extent(&id, lot, 3).await.unwrap(), Some(Extent { state: State::Complete, bytes: manifest.bytes() }));
+        assert_eq!(stores.extent(&id, lot, 2).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn lots_of_days_and_the_first_ones() {
+        let stores = Stores::memory().unwrap();
+        let lots = ["20230716PT5M287", "20230717P1D000", "20230717PT5M000", "20230717PT5M287", "20230718PT5M000"];
+        for lot in lots {
+            stores.commit(&Manifest { lot_id: lot.parse().unwrap(), ..manifest(1, &["a"]) }).await.unwrap();
+        }
+        let id = manifest(1, &[]).dataset.id();
+        let day = |day: u32| NaiveDate::from_ymd_opt(2023, 7, day).unwrap();
+        let names = |found: BTreeMap<Lot, LotEntry>| found.keys().map(ToString::to_string).collect::<std::collections::BTreeSet<_>>();
+        let some = |places: &[usize]| places.iter().map(|place| lots[*place].to_owned()).collect();
+        assert_eq!(names(stores.lots_of_days(&id, day(17), day(18)).await.unwrap()), some(&[1, 2, 3]));
+        assert_eq!(names(stores.lots_of_days(&id, day(18), day(30)).await.unwrap()), some(&[4]));
+        assert_eq!(names(stores.first_lots(&id).await.unwrap()), some(&[0, 1, 2, 3, 4]));
+        let [first, last] = [2, 3].map(|place: usize| lots[place].parse().unwrap());
+        assert_eq!(names(stores.lots_within(&id, first, last).await.unwrap()), some(&[2, 3]));
     }
 
     #[tokio::test]

@@ -20,6 +20,10 @@ pub async fn store(root: &Root) {
     assert_eq!(listed.len(), 2, "only below the folder: {listed:?}");
     assert_eq!(root.get(listed[1].as_ref()).await.unwrap().unwrap(), "4", "a listed path reads back");
     assert_eq!(root.list_after("a", "a/one").await.unwrap(), listed[1..].to_vec());
+    assert_eq!(root.list_between("a", "a/o", "a/one").await.unwrap(), [], "without what it ends with");
+    assert_eq!(root.list_between("a", "a/o", "a/two").await.unwrap(), listed[..1].to_vec());
+    assert_eq!(root.list_between("a", "a/one", "a/two0").await.unwrap(), listed[1..].to_vec());
+    assert_eq!(root.list_first("a", 1).await.unwrap()[0], listed[0]);
     race(root).await;
     staged(root).await;
     root.delete("a/one").await.unwrap();

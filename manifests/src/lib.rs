@@ -28,7 +28,7 @@ pub use attempts::{Attempt, AttemptRecord, Lease};
 #[cfg(feature = "aws")]
 pub use aws::{Aws, AwsSettings, EventBridgeBus, NO_CREDENTIALS, reason};
 pub use bus::{Bus, Delivery, DiskBus, EVENTS_PER_RECEIVE_MAX, MemoryBus};
-pub use commits::LotEntry;
+pub use commits::{Extent, LotEntry};
 pub use dataset::{Dataset, DatasetId, NAME_BYTES_MAX, check_name};
 pub use error::{ManifestsError, is_transient};
 pub use event::{AvailabilityEvent, EVENT_DETAIL_TYPE, EVENT_SOURCE};

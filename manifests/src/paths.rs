@@ -1,6 +1,7 @@
 //! Every path of the stores, built and read in this one place, so that a listing alone says what ran and what is
 //! missing. Checked names flow in, relative paths flow out; nothing here touches a store.
 
+use chrono::NaiveDate;
 use object_store::path::Path;
 
 use crate::dataset::DatasetId;
@@ -96,6 +97,11 @@ pub fn attempt(arc: &ArcId, lot: Lot, attempt: u32, state: ArcState) -> String {
 /// project, and never the path of an attempt.
 pub fn export_dir(project: &str, version: &str, export: &str) -> String {
     format!("arcs/project={project}/version={version}/export={export}")
+}
+
+/// Where the lots of a day, and of later days, begin in the folder of a dataset or an arc: it sorts before all of them.
+pub fn day(folder: &str, day: NaiveDate) -> String {
+    format!("{folder}/lot={}", day.format("%Y%m%d"))
 }
 
 /// The project as deployed, in the metadata store.

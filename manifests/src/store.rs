@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use futures::TryStreamExt;
+use futures::future::ready;
+use futures::{Stream, StreamExt, TryStreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -291,6 +292,38 @@ impl Root {
         let mut sizes: Vec<(Path, u64)> = listed.into_iter().filter_map(|meta| Some((self.relative(&meta.location)?, meta.size))).collect();
         sizes.sort();
         Ok(sizes)
+    }
+
+    /// The same of those that sort before `before` as well; where the store lists in order, little more than them is listed.
+    pub async fn list_between(&self, relative: &str, after: &str, before: &str) -> Result<Vec<Path>, ManifestsError> {
+        let (prefix, offset, end) = (self.path(relative), self.path(after), self.path(before));
+        let is_before = |meta: &ObjectMeta| meta.location < end;
+        let listed = self.store.list_with_offset(Some(&prefix), &offset);
+        let listed = listed.try_take_while(|meta| ready(Ok(!self.lists_in_order() || is_before(meta))));
+        self.sorted(relative, listed.try_filter(|meta| ready(is_before(meta)))).await
+    }
+
+    /// Relative paths of documents below a folder, sorted: the first `count`, or more where the store does not list in order.
+    pub async fn list_first(&self, relative: &str, count: usize) -> Result<Vec<Path>, ManifestsError> {
+        let prefix = self.path(relative);
+        let count = if self.lists_in_order() { count } else { usize::MAX };
+        self.sorted(relative, self.store.list(Some(&prefix)).take(count)).await
+    }
+
+    /// Whether listings come in the order of their paths, as those of S3 do.
+    fn lists_in_order(&self) -> bool {
+        self.uri.starts_with(S3)
+    }
+
+    async fn sorted(
+        &self,
+        relative: &str,
+        listed: impl Stream<Item = object_store::Result<ObjectMeta>>,
+    ) -> Result<Vec<Path>, ManifestsError> {
+        let paths = listed.try_filter_map(|meta| ready(Ok(self.relative(&meta.location)))).try_collect().await;
+        let mut paths: Vec<Path> = paths.map_err(|error| ManifestsError::store("list", self.uri(relative), error))?;
+        paths.sort();
+        Ok(paths)
     }
 
     fn relative(&self, path: &Path) -> Option<Path> {

@@ -200,6 +200,9 @@ impl Job<'_> {
             "ReadonlyRootFilesystem": own(true.into()),
             "Volumes": own(json!([{"Name": "scratch"}])),
             "MountPoints": own(json!([{"SourceVolume": "scratch", "ContainerPath": SCRATCH, "ReadOnly": false}])),
+            // No `awslogs-format: json/emf`: CloudWatch finds metrics in lines without that header ("it's not required",
+            // docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Generation_PutLogEvents.html),
+            // and AWS Batch does not list the option among those of the driver.
             "LogConfiguration": {
                 "LogDriver": "awslogs",
                 "Options": {"awslogs-group": reference(JOB_LOGS), "awslogs-region": place.region, "awslogs-stream-prefix": self.stream},

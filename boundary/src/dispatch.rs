@@ -1,17 +1,19 @@
 //! Dispatch: what is there is looked at, what is due comes out. Lots whose sources are all empty are published here and
 //! never reach a worker. Events are only hints at where to look: a pass without any finds the same.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use futures::{StreamExt, TryStreamExt};
 use manifests::{
-    ArcId, ArcSpec, ArcState, Bus, Counts, DatasetId, Lot, LotEntry, ManifestsError, Receipt, RunPlan, SinkOutput, SourceCommit, State,
-    Stores, paths,
+    ArcId, ArcSpec, ArcState, Bus, Counts, DatasetId, Lot, ManifestsError, Receipt, RunPlan, SinkOutput, SourceCommit, State, Stores,
 };
 
-use crate::due::{LastAttempt, Made, Standing, View, Why, plan, standings};
+use crate::due::{Standing, View, Why, plan, standings};
 use crate::error::BoundaryError;
+use crate::facts::{CommitKey, Facts};
+use crate::look::{Listed, Lister, Look, Reach};
 
 /// How far back committed lots are held against their sources, counted from the newest source lot. A source that
 /// changes later than that is followed when its event arrives, or by `arc replay`.
@@ -20,6 +22,10 @@ pub const LOOKBACK_DAYS: i64 = 7;
 pub const SUBSCRIBER: &str = "dispatch";
 /// Events taken off the bus at once.
 const EVENTS_PER_PASS: usize = 1_000;
+/// Due lots of an arc that are looked into at once: whether their sources are all empty, and then published.
+const PUBLISHES_AT_ONCE: usize = 16;
+/// Source manifests of one lot that are read at once. Each may be large.
+const STATES_AT_ONCE: usize = 4;
 
 /// A run that needs a worker.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,35 +62,39 @@ pub struct Dispatched {
 pub struct Dispatcher {
     stores: Stores,
     bus: Arc<dyn Bus>,
-    made: HashMap<CommitKey, CommitFacts>,
+    facts: Facts,
     hinted: Vec<(DatasetId, Lot)>,
     /// Which arc of those that a pass is over makes a dataset.
-    producers: HashMap<DatasetId, ArcId>,
+    producers: Arc<HashMap<DatasetId, ArcId>>,
     /// Called when an arc has been looked at.
     step: Arc<dyn Fn() + Send + Sync>,
 }
 
-type CommitKey = (DatasetId, Lot, u32);
-
-/// What is remembered of a commit.
-#[derive(Clone, Debug, Default)]
-struct CommitFacts {
-    sources: Vec<SourceCommit>,
-    state: Option<State>,
+/// What bounds a look at some days of an arc.
+pub(crate) struct Bounds<'a> {
+    /// The start of the newest source lot that is known, where the days may not have it.
+    pub newest: Option<DateTime<Utc>>,
+    /// Due lots that are dealt with, oldest first; there may be more.
+    pub due_max: usize,
+    /// Whether to stop.
+    pub is_over: &'a (dyn Fn() -> bool + Send + Sync),
 }
 
-/// What a look at the stores found of one arc.
-struct Look {
-    view: View,
-    /// Commits whose state copies do not say what they say: whoever announced them died, or was late.
-    torn: Vec<CommitKey>,
+/// What there is to know of some days of an arc, beside what is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    /// The start of the newest source lot.
+    pub newest: Option<DateTime<Utc>>,
+    /// Whether time alone changes how some lot stands, or another look may: it is due, at work, in backoff or has a deadline.
+    pub is_open: bool,
 }
 
 impl Dispatcher {
     /// A dispatcher over stores and a bus; subscribes to it.
     pub async fn new(stores: Stores, bus: Arc<dyn Bus>) -> Result<Dispatcher, BoundaryError> {
         bus.subscribe(SUBSCRIBER).await?;
-        Ok(Dispatcher { stores, bus, made: HashMap::new(), hinted: Vec::new(), producers: HashMap::new(), step: Arc::new(|| ()) })
+        let (facts, step) = (Facts::default(), Arc::new(|| ()));
+        Ok(Dispatcher { stores, bus, facts, hinted: Vec::new(), producers: Arc::default(), step })
     }
 
     /// The same, which calls `step` whenever a pass has looked at one more arc: one over many, and years of lots, takes long.
@@ -139,16 +149,69 @@ impl Dispatcher {
         worker: &Worker,
         dispatched: &mut Dispatched,
     ) -> Result<(), BoundaryError> {
-        let look = self.look(arc, only, worker.is_dead.as_ref()).await?;
+        let listed = self.lister(worker).list(arc, only.map_or(Reach::All, Reach::Lot)).await?;
+        let bounds = Bounds { newest: None, due_max: usize::MAX, is_over: &|| false };
+        self.dispatch_listed((place, arc), listed, &bounds, now, worker, dispatched).await.map(|_| ())
+    }
+
+    /// The same for what a [`Lister`] has listed. What was found before an error stands in `dispatched`.
+    pub(crate) async fn dispatch_listed(
+        &mut self,
+        (place, arc): (usize, &ArcSpec),
+        listed: Listed,
+        bounds: &Bounds<'_>,
+        now: DateTime<Utc>,
+        worker: &Worker,
+        dispatched: &mut Dispatched,
+    ) -> Result<Seen, BoundaryError> {
+        let look = self.look(arc, listed, bounds.newest, bounds.is_over).await?;
         self.mend(&look.torn).await?;
-        for (_, standing) in standings(arc, &look.view, now) {
-            let Standing::Due { plan, why } = standing else { continue };
-            match self.publish_empty(arc, &plan, now, worker).await? {
-                true => dispatched.empties.push(place),
-                false => dispatched.runs.push(DueRun { arc: place, plan, why }),
+        let standings = standings(arc, &look.view, now);
+        let seen = Seen { newest: look.newest, is_open: !look.is_whole || standings.values().any(|standing| is_open(arc, standing)) };
+        let due = standings.into_values().filter_map(|standing| match standing {
+            Standing::Due { plan, why } => Some((plan, why)),
+            _ => None,
+        });
+        let this = &*self;
+        let publish = |(plan, why)| async move { (this.publish_empty(arc, &plan, now, worker).await, plan, why) };
+        let mut published = futures::stream::iter(due.take(bounds.due_max)).map(publish).buffered(PUBLISHES_AT_ONCE);
+        let mut failed = None;
+        while let Some((is_published, plan, why)) = published.next().await {
+            match is_published {
+                Ok(true) => dispatched.empties.push(place),
+                Ok(false) => dispatched.runs.push(DueRun { arc: place, plan, why }),
+                Err(error) => failed = failed.or(Some(error)),
             }
         }
-        Ok(())
+        failed.map_or(Ok(seen), Err)
+    }
+
+    /// What lists what is there of arcs, for this worker.
+    pub(crate) fn lister(&self, worker: &Worker) -> Lister {
+        Lister { stores: self.stores.clone(), producers: self.producers.clone(), is_dead: worker.is_dead.clone() }
+    }
+
+    /// Says which arcs the next looks are about.
+    pub(crate) fn meet(&mut self, arcs: &[ArcSpec]) {
+        self.producers = producers(arcs);
+        self.hinted.clear();
+    }
+
+    async fn look(
+        &mut self,
+        arc: &ArcSpec,
+        listed: Listed,
+        newest: Option<DateTime<Utc>>,
+        is_over: &(dyn Fn() -> bool + Send + Sync),
+    ) -> Result<Look, BoundaryError> {
+        let newest = listed.newest().max(newest);
+        let oldest = newest.map_or(DateTime::<Utc>::MIN_UTC, |newest| newest - TimeDelta::days(LOOKBACK_DAYS));
+        let hinted: BTreeSet<Lot> = self.hinted.iter().filter_map(|(id, lot)| covering(arc, id, *lot)).collect();
+        self.facts.forget(arc, oldest);
+        let wanted = listed.commits(arc, |lot| lot.start() >= oldest || hinted.contains(&lot));
+        let count = wanted.len();
+        let known = self.facts.learn(&self.stores, wanted, is_over).await?;
+        Ok(listed.judge(arc, newest, known.len() == count, &known))
     }
 
     /// How every lot of an arc stands, for listings.
@@ -158,67 +221,18 @@ impl Dispatcher {
         now: DateTime<Utc>,
         worker: &Worker,
     ) -> Result<BTreeMap<Lot, Standing>, BoundaryError> {
-        let look = self.look(arc, None, worker.is_dead.as_ref()).await?;
+        let listed = self.lister(worker).list(arc, Reach::All).await?;
+        let look = self.look(arc, listed, None, &|| false).await?;
         Ok(standings(arc, &look.view, now))
     }
 
     /// The run of a lot with the source commits that are there now, whatever its standing; `None` where no source has a
     /// lot for it.
     pub async fn plan(&mut self, arc: &ArcSpec, lot: Lot) -> Result<Option<RunPlan>, BoundaryError> {
-        let view = View { sources: self.sources(arc, Some(lot)).await?, ..View::default() };
+        let lister = Lister { stores: self.stores.clone(), producers: self.producers.clone(), is_dead: Arc::new(|_| false) };
+        let view = View { sources: lister.sources(arc, Reach::Lot(lot)).await?, ..View::default() };
         let (plan, _) = plan(arc, &view, lot);
         Ok((!plan.sources.is_empty()).then_some(plan))
-    }
-
-    /// The lots of the arc's sources, in their order; those that one lot of the arc covers, or all.
-    async fn sources(&self, arc: &ArcSpec, only: Option<Lot>) -> Result<Vec<BTreeMap<Lot, u32>>, BoundaryError> {
-        let mut sources = Vec::new();
-        for source in &arc.sources {
-            let id = source.dataset.id();
-            let covered = only.map(|only| only.covered(source.unit)).unwrap_or_default();
-            let mut lots = match (covered.first(), covered.last()) {
-                (Some(first), Some(last)) => self.stores.lots_within(&id, *first, *last).await?,
-                _ => self.stores.lots(&id).await?,
-            };
-            self.leave_out_unfinished(&id, &mut lots, only.is_some()).await?;
-            sources.push(lots.into_iter().map(|(lot, entry)| (lot, entry.generation)).collect());
-        }
-        Ok(sources)
-    }
-
-    /// Leaves out lots that have state copies alone while the arc that makes them is at work on them, or has failed: what a
-    /// user's image writes counts from its commit on.
-    async fn leave_out_unfinished(&self, id: &DatasetId, lots: &mut BTreeMap<Lot, LotEntry>, is_few: bool) -> Result<(), BoundaryError> {
-        let Some(arc) = self.producers.get(id) else { return Ok(()) };
-        let copied: Vec<Lot> = lots.iter().filter(|(_, entry)| entry.generation == 0).map(|(lot, _)| *lot).collect();
-        if copied.is_empty() {
-            return Ok(());
-        }
-        let mut states = BTreeMap::new();
-        if is_few {
-            for lot in copied {
-                states.extend(self.stores.last_attempt(arc, lot).await?.map(|last| (lot, last.state)));
-            }
-        } else {
-            states.extend(self.stores.attempts(arc).await?.into_iter().map(|(lot, (_, state))| (lot, state)));
-        }
-        let is_over = |state: &ArcState| matches!(state, ArcState::Complete | ArcState::Partial);
-        lots.retain(|lot, entry| entry.generation > 0 || states.get(lot).is_none_or(is_over));
-        Ok(())
-    }
-
-    async fn look(
-        &mut self,
-        arc: &ArcSpec,
-        only: Option<Lot>,
-        is_dead: &(dyn Fn(&str) -> bool + Send + Sync),
-    ) -> Result<Look, BoundaryError> {
-        let sources = self.sources(arc, only).await?;
-        let newest = sources.iter().filter_map(|lots| lots.keys().next_back().map(|lot| lot.start())).max();
-        let oldest = newest.map_or(DateTime::<Utc>::MIN_UTC, |newest| newest - TimeDelta::days(LOOKBACK_DAYS));
-        let attempts = self.attempts(arc, only, is_dead).await?;
-        let (made, torn) = self.made(arc, only, oldest).await?;
-        Ok(Look { view: View { sources, made, attempts }, torn })
     }
 
     /// Announces again what is not announced as it was committed.
@@ -229,103 +243,6 @@ impl Dispatcher {
             }
         }
         Ok(())
-    }
-
-    /// Last attempts: of those that succeeded the listing says all there is to know, the others are read.
-    async fn attempts(
-        &self,
-        arc: &ArcSpec,
-        only: Option<Lot>,
-        is_dead: &(dyn Fn(&str) -> bool + Send + Sync),
-    ) -> Result<BTreeMap<Lot, LastAttempt>, BoundaryError> {
-        let mut listed: BTreeMap<Lot, BTreeMap<u32, ArcState>> = BTreeMap::new();
-        let folder = only.map_or_else(|| paths::arc_dir(&arc.id), |lot| paths::arc_lot_dir(&arc.id, lot));
-        for path in self.stores.arc_state.list(&folder).await? {
-            let Some((_, lot, number, state)) = paths::parse_attempt_path(&path) else { continue };
-            let states = listed.entry(lot).or_default();
-            let known = states.entry(number).or_insert(state);
-            // Where a failing store has left two ends of one attempt, the later in the listing counts, as when it is read.
-            *known = if state == ArcState::Running { *known } else { state };
-        }
-        let mut attempts = BTreeMap::new();
-        for (lot, states) in listed {
-            let is_good = |state: &ArcState| matches!(state, ArcState::Complete | ArcState::Partial);
-            let failures = u32::try_from(states.values().rev().take_while(|state| !is_good(state)).count()).unwrap_or(u32::MAX);
-            let last = if failures == 0 { None } else { self.stores.last_attempt(&arc.id, lot).await? };
-            let attempt = match last {
-                Some(last) => LastAttempt {
-                    state: last.state,
-                    until: last.record.until,
-                    is_dead: last.state == ArcState::Running && is_dead(&last.record.owner),
-                    cause: last.record.cause,
-                    transient: last.record.transient,
-                    failures,
-                },
-                None => {
-                    let state = states.values().next_back().copied().unwrap_or(ArcState::Complete);
-                    LastAttempt { state, until: lot.end(), cause: None, transient: false, is_dead: false, failures }
-                }
-            };
-            attempts.insert(lot, attempt);
-        }
-        Ok(attempts)
-    }
-
-    async fn made(
-        &mut self,
-        arc: &ArcSpec,
-        only: Option<Lot>,
-        oldest: DateTime<Utc>,
-    ) -> Result<(BTreeMap<Lot, Made>, Vec<CommitKey>), BoundaryError> {
-        let mut made: BTreeMap<Lot, (usize, Vec<Vec<SourceCommit>>)> = BTreeMap::new();
-        let mut torn = Vec::new();
-        for sink in &arc.sinks {
-            let id = sink.dataset.id();
-            let lots = match only {
-                Some(lot) => self.stores.lots_within(&id, lot, lot).await?,
-                None => self.stores.lots(&id).await?,
-            };
-            for (lot, entry) in lots {
-                let (sinks, from) = made.entry(lot).or_default();
-                *sinks += 1;
-                // A state copy alone is another tool's, and does not say what it was made from: it is taken for up to date.
-                let is_ours = entry.generation > 0;
-                if is_ours && (lot.start() >= oldest || self.is_hinted(arc, lot)) {
-                    let key = (id.clone(), lot, entry.generation);
-                    let facts = self.facts(&key).await?;
-                    if entry.copies != 1 || entry.state != facts.state {
-                        torn.push(key);
-                    }
-                    from.push(facts.sources);
-                }
-            }
-        }
-        let is_all = |sinks: usize| sinks == arc.sinks.len();
-        let judged = |(lot, (sinks, from)): (Lot, (usize, Vec<_>))| match from.is_empty() {
-            _ if !is_all(sinks) => (lot, Made::Nothing),
-            true => (lot, Made::LongAgo),
-            false => (lot, Made::From(from)),
-        };
-        Ok((made.into_iter().map(judged).collect(), torn))
-    }
-
-    fn is_hinted(&self, arc: &ArcSpec, lot: Lot) -> bool {
-        let reads = |id: &DatasetId| arc.sources.iter().any(|source| source.dataset.id() == *id);
-        self.hinted.iter().any(|(id, source)| reads(id) && source.covering(arc.unit) == Some(lot))
-    }
-
-    /// What there is to know of a commit. Commits never change, so each is read once.
-    async fn facts(&mut self, key: &CommitKey) -> Result<CommitFacts, BoundaryError> {
-        if let Some(facts) = self.made.get(key) {
-            return Ok(facts.clone());
-        }
-        let commit = self.stores.read_commit(&key.0, key.1, key.2).await?;
-        let facts = commit.map_or_else(CommitFacts::default, |commit| CommitFacts {
-            sources: commit.receipt.map(|receipt| receipt.sources).unwrap_or_default(),
-            state: Some(commit.state),
-        });
-        self.made.insert(key.clone(), facts.clone());
-        Ok(facts)
     }
 
     /// Publishes a run whose sources are all empty; false where they are not, or where somebody else is at it.
@@ -357,22 +274,39 @@ impl Dispatcher {
     }
 
     async fn is_all_empty(&self, arc: &ArcSpec, plan: &RunPlan) -> Result<bool, BoundaryError> {
-        for commit in &plan.sources {
-            let Some(source) = arc.sources.iter().find(|source| source.dataset.id() == commit.dataset) else { return Ok(false) };
-            let manifest = match commit.generation {
-                0 => self.stores.latest(&source.dataset, commit.lot).await?,
-                generation => self.stores.read_commit(&commit.dataset, commit.lot, generation).await?,
-            };
-            if manifest.is_none_or(|manifest| manifest.state != State::Empty) {
+        let mut states = futures::stream::iter(&plan.sources).map(|commit| self.state(arc, commit)).buffered(STATES_AT_ONCE);
+        while let Some(state) = states.try_next().await? {
+            if state != Some(State::Empty) {
                 return Ok(false);
             }
         }
         Ok(!plan.sources.is_empty())
     }
+
+    async fn state(&self, arc: &ArcSpec, commit: &SourceCommit) -> Result<Option<State>, BoundaryError> {
+        let Some(source) = arc.sources.iter().find(|source| source.dataset.id() == commit.dataset) else { return Ok(None) };
+        Ok(match commit.generation {
+            0 => self.stores.latest(&source.dataset, commit.lot).await?.map(|manifest| manifest.state),
+            generation => self.stores.extent(&commit.dataset, commit.lot, generation).await?.map(|extent| extent.state),
+        })
+    }
 }
 
-fn producers(arcs: &[ArcSpec]) -> HashMap<DatasetId, ArcId> {
-    arcs.iter().flat_map(|arc| arc.sinks.iter().map(|sink| (sink.dataset.id(), arc.id.clone()))).collect()
+/// The lot of an arc that a lot of a dataset is in, where the arc reads it.
+fn covering(arc: &ArcSpec, dataset: &DatasetId, lot: Lot) -> Option<Lot> {
+    arc.sources.iter().find(|source| source.dataset.id() == *dataset).and_then(|_| lot.covering(arc.unit))
+}
+
+fn is_open(arc: &ArcSpec, standing: &Standing) -> bool {
+    match standing {
+        Standing::Due { .. } | Standing::Running(_) | Standing::Backoff(_) => true,
+        Standing::Waiting { .. } => arc.deadline.is_some(),
+        Standing::Failed(_) | Standing::Done(_) => false,
+    }
+}
+
+fn producers(arcs: &[ArcSpec]) -> Arc<HashMap<DatasetId, ArcId>> {
+    Arc::new(arcs.iter().flat_map(|arc| arc.sinks.iter().map(|sink| (sink.dataset.id(), arc.id.clone()))).collect())
 }
 
 fn empty_output(role: &str) -> SinkOutput {
@@ -384,7 +318,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
-    use manifests::{ArcSink, ArcSource, Dataset, LotUnit, Manifest, ManifestObject, MemoryBus};
+    use manifests::{ArcSink, ArcSource, Dataset, LotUnit, Manifest, ManifestObject, MemoryBus, paths};
 
     fn dataset(name: &str) -> Dataset {
         Dataset { name: name.into(), version: "1".into(), path_uri: format!("memory:///{name}/") }
@@ -520,6 +454,23 @@ mod tests {
         assert!(dispatcher.pass(&[arc()], at(20), &worker()).await.unwrap().runs.is_empty());
         let event = (&dataset("in").id(), lot(0));
         assert!(dispatcher.pass_at(&[arc()], event, at(20), &worker()).await.unwrap().runs.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_coarse_lot_waits_for_its_first_lots_whichever_event_comes_first() {
+        let (stores, bus) = (Stores::memory().unwrap(), Arc::new(MemoryBus::default()));
+        let mut dispatcher = Dispatcher::new(stores.clone(), bus.clone()).await.unwrap();
+        let arcs = [ArcSpec { unit: LotUnit::Fourths, ..arc() }];
+        let object = ["memory:///in/a"];
+        for minute in [-15, 5, 10] {
+            arrive(&stores, &bus, lot(minute), &object, 1).await;
+        }
+        let event = (&dataset("in").id(), lot(10));
+        let found = dispatcher.pass_at(&arcs, event, at(20), &worker()).await.unwrap();
+        assert_eq!(found.runs.len(), 0, "the lot of 10:00 is missing, as one before it is there");
+        arrive(&stores, &bus, lot(0), &object, 1).await;
+        let found = dispatcher.pass_at(&arcs, event, at(20), &worker()).await.unwrap();
+        assert_eq!(found.runs.iter().map(|run| run.plan.sources.len()).collect::<Vec<_>>(), [3]);
     }
 
     #[tokio::test]

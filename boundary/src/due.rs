@@ -49,6 +49,9 @@ pub enum Made {
 pub struct View {
     /// For each of the arc's sources, in their order: its lots and their latest generations.
     pub sources: Vec<BTreeMap<Lot, u32>>,
+    /// The same for the first lot of each source, where `sources` begins later than it: a source has every lot from its first
+    /// on, or lacks it.
+    pub firsts: Vec<Option<Lot>>,
     /// What the sinks' lots were made from; absent means nothing.
     pub made: BTreeMap<Lot, Made>,
     /// The last attempts.
@@ -183,8 +186,9 @@ fn backoff(failures: u32) -> TimeDelta {
 /// The source commits of a lot, sorted, and how many are missing. Lots from before a source's first do not count.
 fn sources_of(arc: &ArcSpec, view: &View, lot: Lot) -> (Vec<SourceCommit>, usize) {
     let (mut commits, mut missing) = (Vec::new(), 0);
-    for (source, lots) in arc.sources.iter().zip(&view.sources) {
-        let first = lots.keys().find(|lot| lot.unit() == source.unit);
+    for (place, (source, lots)) in arc.sources.iter().zip(&view.sources).enumerate() {
+        let known = view.firsts.get(place).into_iter().flatten();
+        let first = lots.keys().chain(known).filter(|lot| lot.unit() == source.unit).min();
         if source.subscribe && first.is_none() {
             missing += 1;
         }

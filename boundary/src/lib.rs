@@ -10,15 +10,18 @@ mod commit_index;
 mod dispatch;
 mod due;
 mod error;
+mod facts;
 mod filter;
 mod foreign;
 pub mod gather;
 mod index;
 mod listen;
+mod look;
 #[cfg(test)]
 mod memory_queue;
 mod names;
 pub mod notification;
+mod past;
 mod queue;
 mod span;
 mod spec;

@@ -114,11 +114,16 @@ impl BatchQueue {
 impl JobQueue for BatchQueue {
     async fn is_active(&self, name: &str) -> Result<bool, BoundaryError> {
         let filter = KeyValuesPair::builder().name("JOB_NAME").values(name).build();
-        let answer = self.client.list_jobs().job_queue(&self.queue).filters(filter).send().await;
-        let answer = answer.map_err(|error| service("list jobs of", &self.queue, error))?;
         let is_over = |status: &JobStatus| matches!(status, JobStatus::Succeeded | JobStatus::Failed);
-        let jobs = answer.job_summary_list().iter().filter(|job| job.job_name() == Some(name));
-        Ok(jobs.into_iter().any(|job| job.status().is_some_and(|status| !is_over(status))))
+        // A page may be empty and not the last.
+        let mut jobs = self.client.list_jobs().job_queue(&self.queue).filters(filter).into_paginator().items().send();
+        while let Some(job) = jobs.next().await {
+            let job = job.map_err(|error| service("list jobs of", &self.queue, error))?;
+            if job.job_name() == Some(name) && job.status().is_some_and(|status| !is_over(status)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     async fn submit(&self, job: &Job) -> Result<String, BoundaryError> {
@@ -208,17 +213,18 @@ impl BatchJobs {
         Ok(details.into_iter().filter_map(|detail| JobState::read(&json!({"detail": detail}))).collect())
     }
 
-    /// Submits, unless a job of the same name is there that is not over.
-    pub(super) async fn submit(&self, submission: &Submission<'_>, now: DateTime<Utc>) -> Result<Submitted, BoundaryError> {
-        let name = BatchJobs::name(&submission.arc.name, submission.plan);
-        if self.remembers(&name, now) || self.queue.is_active(&name).await? {
-            return Ok(Submitted::Already);
-        }
+    /// Whether a job of this name is there that is not over.
+    pub(super) async fn is_there(&self, name: &str, now: DateTime<Utc>) -> Result<bool, BoundaryError> {
+        Ok(self.remembers(name, now) || self.queue.is_active(name).await?)
+    }
+
+    /// Submits it under its name, which is remembered.
+    pub(super) async fn submit(&self, name: &str, submission: &Submission<'_>, now: DateTime<Utc>) -> Result<String, BoundaryError> {
         let size = submission.arc.size.unwrap_or_else(|| JobSize::for_bytes(submission.bytes));
         let (definition, parameters) = (submission.arc.job_definition.clone(), parameters(submission));
-        let id = self.queue.submit(&Job { name: name.clone(), definition, size, parameters }).await?;
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner).insert(name, now);
-        Ok(Submitted::Job(id))
+        let id = self.queue.submit(&Job { name: name.to_owned(), definition, size, parameters }).await?;
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), now);
+        Ok(id)
     }
 }
 

@@ -1,27 +1,30 @@
 //! The dispatch function: availability events, a sweep by the clock, states of jobs and activities flow in; jobs, arc state
-//! and notices flow out. A sweep finds what lost events left due, so that no event has to be answered twice. What becomes
-//! of jobs is in `follow`.
+//! and notices flow out. A sweep finds what lost events left due, so that no event has to be answered twice. What is looked at
+//! is in `sweep`, how jobs are submitted in `submit`, what becomes of them in `follow`.
 
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use manifests::{ArcSpec, Aws, Bus, DatasetId, EVENT_DETAIL_TYPE, EventBridgeBus, Lot, Stores, paths};
+use manifests::{ArcSpec, Aws, Bus, DatasetId, EVENT_DETAIL_TYPE, EventBridgeBus, Lot, Stores};
 use serde_json::{Value, json};
+use tokio::sync::{Mutex, OnceCell};
 
 use super::activity::LogTasks;
-use super::batch::{BatchJobs, Submission, Submitted};
+use super::batch::{BatchJobs, Submitted};
 use super::exports::Exporter;
-use super::{BatchQueue, Deployment, JobQueue, LogExport, Metrics};
+use super::submit::Found;
+use super::sweep::Sweeper;
+use super::{BatchQueue, Deployment, JobQueue, LogExport, Metrics, Until};
 use crate::dispatch::{Dispatched, Dispatcher, DueRun, Worker};
 use crate::due::Why;
 use crate::error::BoundaryError;
-use crate::foreign::ForeignRun;
 
 /// The lease of an attempt that begins and ends here, in seconds: of an empty lot that is published, or of a job that never
 /// came to one. Whoever dies between holds a lot up no longer than that.
 pub(super) const LEASE_SECONDS: i64 = 120;
-/// Jobs submitted by one call; what is left, the next sweep finds.
-const JOBS_PER_CALL_MAX: usize = 500;
+/// Minutes after which an event is left to the sweep, which comes every five. A backfill is tens of thousands of events, and what
+/// waits for an hour would go to those that could not be delivered.
+const STALE_MINUTES: i64 = 10;
 
 /// The dispatch function of a project.
 pub struct DispatchFunction {
@@ -35,6 +38,7 @@ pub struct DispatchFunction {
     pub(super) jobs: Option<BatchJobs>,
     pub(super) topic: Option<String>,
     pub(super) say: fn(&str),
+    pub(super) sweeper: OnceCell<Mutex<Sweeper>>,
 }
 
 impl DispatchFunction {
@@ -49,7 +53,17 @@ impl DispatchFunction {
     /// The same over any stores, bus and job queue, with nobody to be told of failures.
     pub fn over(deployment: Deployment, stores: Stores, bus: Arc<dyn Bus>, jobs: Option<Arc<dyn JobQueue>>) -> DispatchFunction {
         let (specs, jobs) = (deployment.arc_specs(), jobs.map(BatchJobs::new));
-        DispatchFunction { aws: None, deployment, specs, stores, bus, jobs, topic: None, say: |line| println!("{line}") }
+        DispatchFunction {
+            aws: None,
+            deployment,
+            specs,
+            stores,
+            bus,
+            jobs,
+            topic: None,
+            say: |line| println!("{line}"),
+            sweeper: OnceCell::new(),
+        }
     }
 
     /// The same, whose metrics go to `say`, a line at a time, and not to stdout.
@@ -60,6 +74,11 @@ impl DispatchFunction {
 
     /// One call at `now`; the answer says what was done.
     pub async fn call(&self, event: &Value, now: DateTime<Utc>) -> Result<Value, BoundaryError> {
+        self.call_until(event, now, &Until::never()).await
+    }
+
+    /// The same, which stops in time: what it leaves, the next sweep finds.
+    pub async fn call_until(&self, event: &Value, now: DateTime<Utc>, until: &Until) -> Result<Value, BoundaryError> {
         let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str);
         if let Some(name) = text("/activity") {
             return self.run_activity(name, now).await;
@@ -68,16 +87,19 @@ impl DispatchFunction {
             return self.retry(arc, lot.parse()?, now).await;
         }
         match text("/detail-type") {
-            Some("Batch Job State Change") => self.follow_job(event, now).await,
+            Some("Batch Job State Change") => {
+                self.heard_job(event, now).await?;
+                self.follow_job(event, now).await
+            }
             Some(EVENT_DETAIL_TYPE) => match hint(event) {
-                Some(hint) => self.dispatch(Some(hint), now).await,
+                Some(hint) => self.hear(hint, is_stale(event, now), now, until).await,
                 None => Ok(json!({"ignored": "an event without a lot"})),
             },
-            _ => self.sweep(now).await,
+            _ => self.sweep(now, until).await,
         }
     }
 
-    fn worker(&self) -> Worker {
+    pub(super) fn worker(&self) -> Worker {
         let owner = format!("dispatch/{}/{}", self.deployment.project, self.deployment.version);
         Worker { owner, lease: TimeDelta::seconds(LEASE_SECONDS), is_dead: Arc::new(|_| false) }
     }
@@ -95,6 +117,7 @@ impl DispatchFunction {
             reason: format!("there is no such arc here, or its sources have no lot for {lot}"),
             transient: false,
         })?;
+        self.sweeper().await?.lock().await.heard_lot(run.arc, lot, now);
         let job = match self.submit(&run, now).await? {
             Submitted::Job(job) => Some(job),
             Submitted::Already => None,
@@ -102,11 +125,19 @@ impl DispatchFunction {
         Ok(json!({"arc": name, "lot": lot.to_string(), "submitted": job}))
     }
 
+    /// An availability event. A stale one that a sweep makes good is left to it, so that a queue of many drains in no time.
+    async fn hear(&self, hint: (DatasetId, Lot), is_stale: bool, now: DateTime<Utc>, until: &Until) -> Result<Value, BoundaryError> {
+        if is_stale && self.is_for_sweep(&hint, now).await? {
+            return Ok(json!({"left": "to the sweep"}));
+        }
+        self.dispatch(Some(hint), now, until).await
+    }
+
     /// Finds what lost events left undone: jobs that are over, lots that are due, intervals of logs that nobody has exported.
-    async fn sweep(&self, now: DateTime<Utc>) -> Result<Value, BoundaryError> {
-        let over = self.follow_attempts(now).await?;
-        let mut done = self.dispatch(None, now).await?;
-        done["ended"] = over.into();
+    /// Where the one fails, the other is done.
+    async fn sweep(&self, now: DateTime<Utc>, until: &Until) -> Result<Value, BoundaryError> {
+        let over = self.follow_attempts(now).await;
+        let mut done = self.dispatch(None, now, until).await?;
         let all: Vec<&LogExport> = self.deployment.exports.iter().collect();
         if let Some(aws) = self.aws.as_ref().filter(|_| !all.is_empty()) {
             // What an export has to say, its own schedule says; a sweep would say it every few minutes.
@@ -115,6 +146,7 @@ impl DispatchFunction {
                 Value::Null
             });
         }
+        done["ended"] = over?.into();
         Ok(done)
     }
 
@@ -123,19 +155,13 @@ impl DispatchFunction {
         Exporter { tasks, stores: &self.stores, project, version }
     }
 
-    async fn dispatch(&self, hint: Option<(DatasetId, Lot)>, now: DateTime<Utc>) -> Result<Value, BoundaryError> {
-        let mut dispatcher = Dispatcher::new(self.stores.clone(), self.bus.clone()).await?;
-        let Dispatched { runs, empties } = match &hint {
-            Some((dataset, lot)) => dispatcher.pass_at(&self.specs, (dataset, *lot), now, &self.worker()).await?,
-            None => dispatcher.pass(&self.specs, now, &self.worker()).await?,
+    async fn dispatch(&self, hint: Option<(DatasetId, Lot)>, now: DateTime<Utc>, until: &Until) -> Result<Value, BoundaryError> {
+        let found = match hint {
+            Some(hint) => self.look_at_lot(hint, now).await?,
+            None => self.look_at_all(now, until).await?,
         };
-        let (due, mut jobs, mut already) = (runs.len(), Vec::new(), 0);
-        for run in runs.iter().take(JOBS_PER_CALL_MAX) {
-            match self.submit(run, now).await? {
-                Submitted::Job(job) => jobs.push(json!({"arc": self.specs[run.arc].id.arc, "lot": run.plan.lot.to_string(), "job": job})),
-                Submitted::Already => already += 1,
-            }
-        }
+        let Found { dispatched: Dispatched { runs, empties }, jobs, already, left, failed } = found;
+        let due = runs.len();
         let line = Metrics::new(now, vec![("Project", self.deployment.project.clone())])
             .with("JobsSubmitted", "Count", jobs.len() as f64)
             .with("EmptyLots", "Count", empties.len() as f64)
@@ -144,7 +170,8 @@ impl DispatchFunction {
         for arcs in empties.chunk_by(|one, next| one == next) {
             self.say_committed(&self.specs[arcs[0]], arcs.len(), now);
         }
-        Ok(json!({"due": due, "submitted": jobs, "already": already, "empties": empties.len()}))
+        let done = json!({"due": due, "submitted": jobs, "already": already, "left": left.len(), "empties": empties.len()});
+        failed.map_or(Ok(done), Err)
     }
 
     /// Says that manifests of an arc were committed here and not by a worker.
@@ -152,29 +179,6 @@ impl DispatchFunction {
         for sink in &arc.sinks {
             (self.say)(&Metrics::committed(now, &self.deployment.project, &sink.dataset.id(), manifests).line());
         }
-    }
-
-    async fn submit(&self, run: &DueRun, now: DateTime<Utc>) -> Result<Submitted, BoundaryError> {
-        let (arc, spec) = (&self.deployment.arcs[run.arc], &self.specs[run.arc]);
-        let (mut bytes, mut source) = (0, None);
-        for commit in &run.plan.sources {
-            let Some(read) = spec.sources.iter().find(|source| source.dataset.id() == commit.dataset) else { continue };
-            let Some(manifest) = self.stores.latest(&read.dataset, commit.lot).await? else { continue };
-            bytes += manifest.bytes();
-            if source.is_none() || read.role == manifests::MAIN_ROLE {
-                let copy = self.stores.manifest.uri(&paths::state_copy(&commit.dataset, commit.lot, manifest.state));
-                source = Some((&read.dataset, copy));
-            }
-        }
-        let Some(jobs) = &self.jobs else { return Ok(Submitted::Already) };
-        let submitted = jobs.submit(&Submission { arc, plan: &run.plan, source, bytes }, now).await?;
-        // Its image takes no attempt, so the job has one from the start: without, nobody would know of it but by events.
-        if let Submitted::Job(job) = &submitted
-            && arc.is_foreign
-        {
-            ForeignRun { arc: spec, lot: run.plan.lot, owner: &owner(job), submitted: None }.begin(&self.stores, now).await?;
-        }
-        Ok(submitted)
     }
 
     async fn run_activity(&self, name: &str, now: DateTime<Utc>) -> Result<Value, BoundaryError> {
@@ -196,6 +200,12 @@ impl DispatchFunction {
 /// The owner of attempts that a job of Batch makes, as leases name it; a worker adds the number of Batch's own attempt.
 pub(super) fn owner(job: &str) -> String {
     format!("batch/{job}")
+}
+
+/// Whether an event waited so long that a sweep was there before it, or soon will be.
+fn is_stale(event: &Value, now: DateTime<Utc>) -> bool {
+    let time = event.get("time").and_then(Value::as_str).and_then(|time| DateTime::parse_from_rfc3339(time).ok());
+    time.is_some_and(|time| now - time.to_utc() > TimeDelta::minutes(STALE_MINUTES))
 }
 
 fn hint(event: &Value) -> Option<(DatasetId, Lot)> {

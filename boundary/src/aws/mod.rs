@@ -13,6 +13,9 @@ pub mod logs;
 mod metrics;
 mod notice;
 mod sqs;
+mod submit;
+mod sweep;
+mod until;
 
 pub use batch::{BatchQueue, Job, JobQueue, JobSize};
 pub use boundary_function::BoundaryFunction;
@@ -21,6 +24,7 @@ pub use dispatch_function::DispatchFunction;
 pub use job_state::EXIT_TRANSIENT;
 pub use metrics::{FAILED_RUNS, MANIFESTS_COMMITTED, Metrics, NAMESPACE};
 pub use sqs::SqsQueue;
+pub use until::Until;
 
 use aws_sdk_sqs::error::ProvideErrorMetadata;
 

@@ -143,15 +143,15 @@ impl Stores {
 
     /// The lots of a dataset from `first` on (of `first`'s unit), from the listing alone, in order.
     pub async fn lots_from(&self, dataset: &DatasetId, first: Lot) -> Result<BTreeMap<Lot, LotEntry>, ManifestsError> {
-        let after = paths::lot_dir(dataset, first);
-        Ok(entries(self.manifest.list_after(&paths::dataset_dir(dataset), &after).await?))
+        let mut lots = entries(self.manifest.list_after(&paths::dataset_dir(dataset), &before(dataset, first)).await?);
+        lots.retain(|lot, _| lot.unit() != first.unit() || *lot >= first);
+        Ok(lots)
     }
 
     /// The lots of a dataset from `first` on whose first commit holds objects, as far as a listing tells, and the bytes of
     /// that commit. For a boundary's dataset, which has no other generations.
     pub async fn first_commits_from(&self, dataset: &DatasetId, first: Lot) -> Result<BTreeMap<Lot, u64>, ManifestsError> {
-        let after = paths::lot_dir(dataset, first);
-        let listed = self.manifest.list_sizes_after(&paths::dataset_dir(dataset), &after).await?;
+        let listed = self.manifest.list_sizes_after(&paths::dataset_dir(dataset), &before(dataset, first)).await?;
         let (mut commits, mut states) = (BTreeMap::new(), BTreeMap::new());
         for (path, bytes) in &listed {
             match paths::parse_manifest_path(path) {
@@ -160,7 +160,7 @@ impl Stores {
                 _ => {}
             }
         }
-        commits.retain(|lot, _| states.get(lot).is_none_or(|states| states != &[State::Empty]));
+        commits.retain(|lot, _| *lot >= first && states.get(lot).is_none_or(|states| states != &[State::Empty]));
         Ok(commits)
     }
 
@@ -197,6 +197,12 @@ impl Stores {
         let path = paths::commit(dataset, lot, generation);
         self.manifest.get(&path).await?.map(|body| from_json(&self.manifest.uri(&path), "a commit", &body)).transpose()
     }
+}
+
+/// What a listing begins after that is to hold `first`: the lot before it. S3 lists what a folder holds after the folder's own
+/// name, others (SeaweedFS) do not.
+fn before(dataset: &DatasetId, first: Lot) -> String {
+    paths::lot_dir(dataset, first.previous())
 }
 
 fn generation_of(path: &object_store::path::Path) -> Option<u32> {

@@ -166,17 +166,22 @@ const WHERE: &str = "--root FOLDER, -p with any project file of it, or --stage a
 fn local(root_uri: &str) -> anyhow::Result<Place> {
     let folder = root_uri.trim_start_matches("file://");
     if !Path::new(folder).join("metadata").is_dir() {
-        let next = placement_below(folder).map(|below| format!("--root {}", below.display()));
-        let next = next.unwrap_or_else(|| "the `placement.root` of a project file; arc up -p FILE makes one".to_owned());
-        return Err(Trouble::not_found(format!("there is no placement in {folder}")).next(next).into());
+        return Err(no_placement(Path::new(folder)).into());
     }
     let objects: ObjectStores = engine::local_objects();
     let stores = Stores::below(objects, root_uri).map_err(|error| Trouble::usage(format!("--root: {error}")))?;
     Ok(Place { stores, cloud: None })
 }
 
+/// A folder that is no placement, and the one that may have been meant.
+pub fn no_placement(folder: &Path) -> Trouble {
+    let next = placement_below(folder).map(|below| format!("--root {}", below.display()));
+    let next = next.unwrap_or_else(|| "the `placement.root` of a project file; arc up -p FILE makes one".to_owned());
+    Trouble::not_found(format!("there is no placement in {}", folder.display())).next(next)
+}
+
 /// The placement right below a folder that somebody took for it: that of the project file.
-fn placement_below(folder: &str) -> Option<PathBuf> {
+fn placement_below(folder: &Path) -> Option<PathBuf> {
     let mut found: Vec<PathBuf> = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path()).collect();
     found.retain(|path| path.join("metadata").is_dir());
     found.sort();

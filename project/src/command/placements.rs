@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use project::synth::names::STORES;
 
-use super::placement::{Lead, PlaceArgs};
+use super::placement::{Lead, PlaceArgs, no_placement};
 use super::{Context, Exit, Trouble};
 use crate::cloud::{self, FoundPlacement};
 use crate::output::{self, Cell, Output};
@@ -54,7 +54,7 @@ fn local(root_uri: &str) -> Result<Vec<Cell>, Trouble> {
     let folder = std::path::Path::new(root_uri.trim_start_matches("file://"));
     let stores: Vec<&str> = STORES.into_iter().filter(|store| folder.join(store).is_dir()).collect();
     if stores.is_empty() {
-        return Err(Trouble::not_found(format!("there is no placement in {}", folder.display())).next("arc up -p FILE, which makes one"));
+        return Err(no_placement(folder));
     }
     let created = std::fs::metadata(folder).and_then(|meta| meta.created()).ok().map(DateTime::<Utc>::from);
     Ok(vec![

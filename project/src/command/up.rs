@@ -35,7 +35,7 @@ Examples:
 pub struct Args {
     #[command(flatten)]
     project: ProjectArgs,
-    /// End when nothing is due.
+    /// End when nothing is due; files that were written just now are waited for, a few seconds.
     #[arg(long)]
     once: bool,
     /// The time that boundaries see, in place of the clock: what they take in has arrived by then.

@@ -104,7 +104,8 @@ fn check(seen: &Seen) {
 
 #[test]
 fn the_statement_of_the_readme_counts_the_rows_of_the_receipt() {
-    const SCRIPT: &str = "import duckdb, sys; print(len(duckdb.execute(sys.argv[1]).fetchall()))";
+    const SCRIPT: &str =
+        "import duckdb, sys; print(duckdb.execute('SELECT count(*) FROM (%s)' % sys.argv[1].strip().rstrip(';')).fetchone()[0])";
     let folder = tempfile::tempdir().expect("a folder");
     let input = folder.path().join("in.log");
     std::fs::write(&input, lines() + "this is no record\n").expect("input is written");

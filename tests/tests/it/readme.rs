@@ -72,7 +72,7 @@ fn every_snippet_of_a_project_file_verifies() {
 fn commands(text: &str) -> Vec<(String, Vec<String>)> {
     let lines = text.replace("\\\n", " ");
     let command = |line: &str| {
-        let words = line.trim_start().strip_prefix("$ ")?.split("   #").next()?.strip_prefix("arc ")?.to_owned();
+        let words = line.trim_start().strip_prefix("$ ")?.split("  #").next()?.strip_prefix("arc ")?.to_owned();
         let option = |word: &str| word.starts_with("--").then(|| word.split('=').next().unwrap_or_default().to_owned());
         let name = words.split_whitespace().next()?.to_owned();
         Some((name, words.split_whitespace().filter_map(option).collect()))

@@ -12,7 +12,7 @@ use super::Summary;
 use crate::engine::Progress;
 use crate::engine::runs::{Outcome, Ran};
 use crate::logs;
-use crate::output::escape;
+use crate::output::{escape, plural};
 use crate::telemetry::{Failure, Telemetry};
 
 /// Runs side by side where nobody says.
@@ -63,7 +63,7 @@ impl Options {
         for lot in ticked.committed.iter().filter(|lot| self.is_told && lot.objects > 0) {
             match logs::is_json() {
                 true => tracing::info!(boundary, lot = %lot.lot, state = %lot.state, objects = lot.objects, "lot committed"),
-                false => self.progress.say(&format!("{} {boundary}: {} with {} objects", lot.lot, lot.state, lot.objects)),
+                false => self.progress.say(&format!("{} {boundary}: {} with {}", lot.lot, lot.state, plural(lot.objects, "object"))),
             }
         }
     }

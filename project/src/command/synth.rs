@@ -275,6 +275,7 @@ mod tests {
         assert!(said(&["a*b=c"]).unwrap_err().starts_with("--tag: `a*b` is no key of a tag"));
         assert!(said(&["Team=a", "team=b"]).unwrap_err().contains("differ in case alone"));
         let network = |subnet: &str, group: &str| NetworkArgs {
+            public: false,
             private: false,
             subnet: vec![subnet.to_owned()],
             security_group: vec![group.to_owned()],

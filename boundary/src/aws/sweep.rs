@@ -297,7 +297,8 @@ mod tests {
     fn function(stores: &Stores, arcs: Vec<DeployedArc>, jobs: Jobs) -> DispatchFunction {
         let uris = StoreUris { manifest: String::new(), arc_state: String::new(), metadata: String::new(), artifact: String::new() };
         let (project, version, region, bus) = ("p".into(), "1".into(), "us-east-1".into(), "bus".into());
-        let deployment = Deployment { project, version, region, stores: uris, bus, boundaries: vec![], arcs, exports: vec![] };
+        let deployment =
+            Deployment { project, version, region, stores: uris, bus, boundaries: vec![], arcs, exports: vec![], activities: vec![] };
         DispatchFunction::over(deployment, stores.clone(), Arc::new(MemoryBus::default()), Some(Arc::new(jobs))).saying(|_| ())
     }
 

@@ -223,126 +223,126 @@ fn a_job_definition() {
     check(
         &stacks[0].template["Resources"]["ArcErrors"],
         expect![[r#"
-        {
-          "Type": "AWS::Batch::JobDefinition",
-          "Properties": {
-            "JobDefinitionName": "test-lake-1-0-errors",
-            "Type": "container",
-            "PlatformCapabilities": [
-              "FARGATE"
-            ],
-            "PropagateTags": true,
-            "Parameters": {
-              "arc": "errors",
-              "lot": "none"
-            },
-            "ContainerProperties": {
-                  "Image": "123456789012.dkr.ecr.us-east-2.amazonaws.com/test-arclake:0.1.0-arm64",
-              "Command": [
-                "run",
-                "--arc",
-                "errors",
-                "--lot",
-                "Ref::lot",
-                "--output",
-                "json"
-              ],
-              "ResourceRequirements": [
-                {
-                  "Type": "VCPU",
-                  "Value": "2"
+            {
+              "Type": "AWS::Batch::JobDefinition",
+              "Properties": {
+                "JobDefinitionName": "test-lake-1-0-errors",
+                "Type": "container",
+                "PlatformCapabilities": [
+                  "FARGATE"
+                ],
+                "PropagateTags": true,
+                "Parameters": {
+                  "arc": "errors",
+                  "lot": "none"
                 },
-                {
-                  "Type": "MEMORY",
-                  "Value": "8192"
-                }
-              ],
-              "Environment": [
-                {
-                  "Name": "ARC_PROJECT",
-                  "Value": "s3://test-clusterless-artifact-123456789012-us-east-2/deployments/test-lake-1-0/project.json"
-                }
-              ],
-              "JobRoleArn": {
-                "Fn::GetAtt": [
-                  "ArcErrorsRole",
-                  "Arn"
-                ]
-              },
-              "ExecutionRoleArn": {
-                "Fn::GetAtt": [
-                  "ExecutionRole",
-                  "Arn"
-                ]
-              },
-              "RuntimePlatform": {
-                "CpuArchitecture": "ARM64",
-                "OperatingSystemFamily": "LINUX"
-              },
-              "NetworkConfiguration": {
-                "AssignPublicIp": {
-                  "Fn::ImportValue": "test-clusterless-bootstrap-assign-public-ip"
-                }
-              },
-              "EphemeralStorage": {
-                "SizeInGiB": 40
-              },
-              "User": "65532",
-              "ReadonlyRootFilesystem": true,
-              "Volumes": [
-                {
-                  "Name": "scratch"
-                }
-              ],
-              "MountPoints": [
-                {
-                  "SourceVolume": "scratch",
-                  "ContainerPath": "/tmp",
-                  "ReadOnly": false
-                }
-              ],
-              "LogConfiguration": {
-                "LogDriver": "awslogs",
-                "Options": {
-                  "awslogs-group": {
-                    "Ref": "JobLogs"
+                "ContainerProperties": {
+                  "Image": "123456789012.dkr.ecr.us-east-2.amazonaws.com/test-arclake:0.1.0-arm64",
+                  "Command": [
+                    "run",
+                    "--arc",
+                    "errors",
+                    "--lot",
+                    "Ref::lot",
+                    "--output",
+                    "json"
+                  ],
+                  "ResourceRequirements": [
+                    {
+                      "Type": "VCPU",
+                      "Value": "2"
+                    },
+                    {
+                      "Type": "MEMORY",
+                      "Value": "8192"
+                    }
+                  ],
+                  "Environment": [
+                    {
+                      "Name": "ARC_PROJECT",
+                      "Value": "s3://test-clusterless-artifact-123456789012-us-east-2/deployments/test-lake-1-0/project.json"
+                    }
+                  ],
+                  "JobRoleArn": {
+                    "Fn::GetAtt": [
+                      "ArcErrorsRole",
+                      "Arn"
+                    ]
                   },
-                  "awslogs-region": "us-east-2",
-                  "awslogs-stream-prefix": "errors"
+                  "ExecutionRoleArn": {
+                    "Fn::GetAtt": [
+                      "ExecutionRole",
+                      "Arn"
+                    ]
+                  },
+                  "RuntimePlatform": {
+                    "CpuArchitecture": "ARM64",
+                    "OperatingSystemFamily": "LINUX"
+                  },
+                  "NetworkConfiguration": {
+                    "AssignPublicIp": {
+                      "Fn::ImportValue": "test-clusterless-bootstrap-assign-public-ip"
+                    }
+                  },
+                  "EphemeralStorage": {
+                    "SizeInGiB": 40
+                  },
+                  "User": "65532",
+                  "ReadonlyRootFilesystem": true,
+                  "Volumes": [
+                    {
+                      "Name": "scratch"
+                    }
+                  ],
+                  "MountPoints": [
+                    {
+                      "SourceVolume": "scratch",
+                      "ContainerPath": "/tmp",
+                      "ReadOnly": false
+                    }
+                  ],
+                  "LogConfiguration": {
+                    "LogDriver": "awslogs",
+                    "Options": {
+                      "awslogs-group": {
+                        "Ref": "JobLogs"
+                      },
+                      "awslogs-region": "us-east-2",
+                      "awslogs-stream-prefix": "errors"
+                    }
+                  }
+                },
+                "RetryStrategy": {
+                  "Attempts": 3,
+                  "EvaluateOnExit": [
+                    {
+                      "Action": "RETRY",
+                      "OnStatusReason": "Your Spot Task was interrupted*"
+                    },
+                    {
+                      "Action": "RETRY",
+                      "OnStatusReason": "ResourceInitializationError*"
+                    },
+                    {
+                      "Action": "RETRY",
+                      "OnStatusReason": "CannotPull*"
+                    },
+                    {
+                      "Action": "RETRY",
+                      "OnExitCode": "75"
+                    },
+                    {
+                      "Action": "EXIT",
+                      "OnReason": "*"
+                    }
+                  ]
+                },
+                "Timeout": {
+                  "AttemptDurationSeconds": 3600
                 }
               }
-            },
-            "RetryStrategy": {
-              "Attempts": 3,
-              "EvaluateOnExit": [
-                {
-                  "Action": "RETRY",
-                  "OnStatusReason": "Your Spot Task was interrupted*"
-                },
-                {
-                  "Action": "RETRY",
-                  "OnStatusReason": "ResourceInitializationError*"
-                },
-                {
-                  "Action": "RETRY",
-                  "OnStatusReason": "CannotPull*"
-                },
-                {
-                  "Action": "RETRY",
-                  "OnExitCode": "75"
-                },
-                {
-                  "Action": "EXIT",
-                  "OnReason": "*"
-                }
-              ]
-            },
-            "Timeout": {
-              "AttemptDurationSeconds": 3600
             }
-          }
-        }
-    "#]],
+        "#]],
     );
 }
 
@@ -591,7 +591,7 @@ fn whatever_is_deployed_next_nothing_is_in_two_stacks() {
     told += &format!("none\n{}", stack_counts(&there));
     expect![[r#"
         40 arcs
-        test-lake-1-0 210
+        test-lake-1-0 214
         60 arcs
         test-lake-1-0 210
         test-lake-1-0-arcs-1 80
@@ -608,7 +608,7 @@ fn whatever_is_deployed_next_nothing_is_in_two_stacks() {
         test-lake-1-0-arcs-1 188
         test-lake-1-0-arcs-2 12
         20 arcs
-        test-lake-1-0 130
+        test-lake-1-0 133
         60 arcs
         test-lake-1-0 130
         test-lake-1-0-arcs-1 160
@@ -746,71 +746,71 @@ fn bootstraps() {
     check(
         &given.template["Outputs"],
         expect![[r#"
-        {
-          "ManifestStore": {
-            "Description": "Commits and state copies",
-            "Value": {
-              "Ref": "ManifestStore"
-            }
-          },
-          "ArcStateStore": {
-            "Description": "Attempts",
-            "Value": {
-              "Ref": "ArcStateStore"
-            }
-          },
-          "MetadataStore": {
-            "Description": "Projects and owners of datasets",
-            "Value": {
-              "Ref": "MetadataStore"
-            }
-          },
-          "ArtifactStore": {
-            "Description": "Code, deployment documents, results of Athena",
-            "Value": {
-              "Ref": "ArtifactStore"
-            }
-          },
-          "EventBus": {
-            "Description": "The bus of availability events",
-            "Value": {
-              "Ref": "EventBus"
-            },
-            "Export": {
-              "Name": "clusterless-bootstrap-event-bus"
-            }
-          },
-          "WorkerImage": {
+            {
+              "ManifestStore": {
+                "Description": "Commits and state copies",
+                "Value": {
+                  "Ref": "ManifestStore"
+                }
+              },
+              "ArcStateStore": {
+                "Description": "Attempts",
+                "Value": {
+                  "Ref": "ArcStateStore"
+                }
+              },
+              "MetadataStore": {
+                "Description": "Projects and owners of datasets",
+                "Value": {
+                  "Ref": "MetadataStore"
+                }
+              },
+              "ArtifactStore": {
+                "Description": "Code, deployment documents, results of Athena",
+                "Value": {
+                  "Ref": "ArtifactStore"
+                }
+              },
+              "EventBus": {
+                "Description": "The bus of availability events",
+                "Value": {
+                  "Ref": "EventBus"
+                },
+                "Export": {
+                  "Name": "clusterless-bootstrap-event-bus"
+                }
+              },
+              "WorkerImage": {
                 "Description": "Push the image of built-in workloads here; the tag says for which architecture it is",
                 "Value": "123456789012.dkr.ecr.us-east-2.amazonaws.com/arclake:0.1.0-arm64"
-          },
-          "Subnets": {
-            "Description": "Where jobs run",
-            "Value": "subnet-1,subnet-2",
-            "Export": {
-              "Name": "clusterless-bootstrap-subnets"
+              },
+              "Subnets": {
+                "Description": "Where jobs run",
+                "Value": "subnet-1,subnet-2",
+                "Export": {
+                  "Name": "clusterless-bootstrap-subnets"
+                }
+              },
+              "SecurityGroups": {
+                "Description": "What guards jobs",
+                "Value": "sg-1",
+                "Export": {
+                  "Name": "clusterless-bootstrap-security-groups"
+                }
+              },
+              "AssignPublicIp": {
+                "Description": "Whether jobs have an address of their own while they run",
+                "Value": "DISABLED",
+                "Export": {
+                  "Name": "clusterless-bootstrap-assign-public-ip"
+                }
+              },
+              "LogRetentionDays": {
+                "Description": "Days that logs of projects are kept",
+                "Value": "30"
+              }
             }
-          },
-          "SecurityGroups": {
-            "Description": "What guards jobs",
-            "Value": "sg-1",
-            "Export": {
-              "Name": "clusterless-bootstrap-security-groups"
-            }
-          },
-          "AssignPublicIp": {
-            "Description": "Whether jobs have an address of their own while they run",
-            "Value": "DISABLED",
-            "Export": {
-              "Name": "clusterless-bootstrap-assign-public-ip"
-            }
-          },
-          "LogRetentionDays": {
-            "Description": "Days that logs of projects are kept",
-            "Value": "30"
-          }
-        }
-    "#]],
+        "#]],
     );
     let lines: Vec<String> =
         cost_at_rest(std::slice::from_ref(&private)).iter().map(|line| format!("{} {}", line.usd_month, line.resource)).collect();

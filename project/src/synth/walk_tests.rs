@@ -433,7 +433,8 @@ fn exports_are_asked_for_by_who_may_write_them_and_nobody_else() {
 
 #[test]
 fn images_of_other_registries_can_be_pulled() {
-    let uri = "210987654321.dkr.ecr.eu-west-1.amazonaws.com/team/app@sha256:00";
+    let uri =
+        "210987654321.dkr.ecr.eu-west-1.amazonaws.com/team/app@sha256:0000000000000000000000000000000000000000000000000000000000000000";
     let project = changed(|document| {
         let job = |name: &str, image: &str| json!({"type": "aws:core:batchExecActivity", "name": name, "schedule": "rate(1 day)", "imagePath": image});
         let here = uri.replace("210987654321", "123456789012");
@@ -445,9 +446,10 @@ fn images_of_other_registries_can_be_pulled() {
     let told = notes(&project, &options(&project)).into_iter().filter(|note| note.path == "images");
     let told: Vec<String> = told.map(|note| format!("{} [{}]", note.message, note.fix.unwrap_or_default())).collect();
     expect_test::expect![[r#"
-        123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/app@sha256:00 is pulled from eu-west-1: jobs without a way out, as in private subnets, cannot reach it [replicate it to the registry of us-east-2]
-        the worker's image has to be in the registry before jobs run: 123456789012.dkr.ecr.us-east-2.amazonaws.com/test-arclake:0.1.0 [docker/image 123456789012.dkr.ecr.us-east-2.amazonaws.com/test-arclake:0.1.0 ARC, where ARC is `arc` built for linux/arm64; then podman push 123456789012.dkr.ecr.us-east-2.amazonaws.com/test-arclake:0.1.0]
-        210987654321.dkr.ecr.eu-west-1.amazonaws.com/team/app@sha256:00 is in the registry of account 210987654321, whose policy has to let it be pulled [in the policy of repository team/app, allow arn:aws:iam::123456789012:role/test-lake-1-0-execution ecr:BatchCheckLayerAvailability, ecr:BatchGetImage and ecr:GetDownloadUrlForLayer]
+        the registry wants to know who pushes, every twelve hours: 123456789012.dkr.ecr.us-east-2.amazonaws.com [aws ecr get-login-password --region us-east-2 | podman login --username AWS --password-stdin 123456789012.dkr.ecr.us-east-2.amazonaws.com]
+        123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/app@sha256:0000000000000000000000000000000000000000000000000000000000000000 is pulled from eu-west-1: jobs without a way out, as in private subnets, cannot reach it [replicate it to the registry of us-east-2]
+        the worker's image has to be in the registry before jobs run: 123456789012.dkr.ecr.us-east-2.amazonaws.com/test-arclake:0.1.0-arm64 [docker/image 123456789012.dkr.ecr.us-east-2.amazonaws.com/test-arclake:0.1.0-arm64 ARC, where ARC is `arc` built for linux/arm64; then podman push 123456789012.dkr.ecr.us-east-2.amazonaws.com/test-arclake:0.1.0-arm64]
+        210987654321.dkr.ecr.eu-west-1.amazonaws.com/team/app@sha256:0000000000000000000000000000000000000000000000000000000000000000 is in the registry of account 210987654321, whose policy has to let it be pulled [in the policy of repository team/app, allow arn:aws:iam::123456789012:role/test-lake-1-0-execution ecr:BatchCheckLayerAvailability, ecr:BatchGetImage and ecr:GetDownloadUrlForLayer]
         docker.io/library/app:1 is pulled from a public registry: jobs without a way out, as in private subnets, cannot reach it [copy it to 123456789012.dkr.ecr.us-east-2.amazonaws.com, if the subnets have none]"#]].assert_eq(&told.join("\n"));
 }
 

@@ -267,9 +267,9 @@ fn activities_have_names_of_ours_too() {
             activities[2].workload.image: is not a known field [did you mean `imagePath`?]
             activities[3].logGroupName: is missing [rename `logGroup`]
             activities[3].logGroup: is not a known field [did you mean `logGroupName`?]
-            activities[2].imagePath: is missing: a job needs an image
+            activities[2].workload.imagePath: is missing: on AWS a command runs in an image [name a folder that is built to an image, or an image's URI]
             activities[2].schedule: `often` is no schedule: use a lot unit such as Twelfths, rate(5 minutes) or cron(0 6 * * ? *)
-            activities[3].pathURI: `app/` is no S3 URI: use `s3://bucket/folder/`
+            activities[3].pathURI: is no S3 URI: use `s3://bucket/folder/`
         "#]],
     );
 }

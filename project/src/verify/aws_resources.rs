@@ -248,13 +248,13 @@ mod tests {
         check(
             json!([
                 table("empty", json!({})),
-                table("typo", json!({"colums": []})),
+                table("typo", json!({"column": []})),
                 table("kinds", json!({"columns": [{"name": 1}, "x"], "partitions": {}}))
             ]),
             expect![[r#"
                 resources[2].schema.columns: is missing
-                resources[3].schema.columns: is missing [rename `colums`]
-                resources[3].schema.colums: is not a known field [did you mean `columns`?]
+                resources[3].schema.columns: is missing [rename `column`]
+                resources[3].schema.column: is not a known field [did you mean `columns`?]
                 resources[4].schema.columns[1]: must be an object, not text
                 resources[4].schema.columns[0].name: must be text, not a number
                 resources[4].schema.columns[0].type: is missing

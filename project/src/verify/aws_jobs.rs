@@ -223,14 +223,14 @@ mod tests {
     #[test]
     fn the_workload_of_an_activity_is_read_field_by_field() {
         check(
-            json!({"workload": {"imagePath": "tidy", "comand": ["x"], "command": "./run.sh --x", "computeEnvironmentRef": "data",
+            json!({"workload": {"imagePath": "tidy", "commands": ["x"], "command": "./run.sh --x", "computeEnvironmentRef": "data",
                 "batchRuntimeProps": {"timeoutMin": 99_999_999_999_u64, "retryAttempts": "x", "vcpus": 1}}}),
             expect![[r#"
                 activities[0].workload.command: must be a list of texts, not text
                 activities[0].workload.batchRuntimeProps.retryAttempts: must be a whole number from 0 to 10
                 activities[0].workload.batchRuntimeProps.timeoutMin: must be a whole number from 0 to 20160
                 activities[0].workload.batchRuntimeProps.vcpus: is not a known field [did you mean `vcpu`?]
-                activities[0].workload.comand: is not a known field [did you mean `command`?]
+                activities[0].workload.commands: is not a known field [did you mean `command`?]
                 activities[0].workload.computeEnvironmentRef: `data` is of type aws:core:s3Bucket, and computeEnvironmentRef names one of aws:core:computeEnvironment
             "#]],
         );

@@ -46,6 +46,15 @@ pub fn bucket(name: &str) -> Result<(), String> {
     }
 }
 
+/// Whether this is the ARN of a standard topic of SNS: S3 tells no others.
+pub fn is_topic(arn: &str) -> bool {
+    let parts: Vec<&str> = arn.split(':').collect();
+    let [prefix, partition, "sns", region, account, name] = parts[..] else { return false };
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let is_account = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
+    prefix == "arn" && partition.starts_with("aws") && !region.is_empty() && is_account && !name.is_empty() && name.bytes().all(is_plain)
+}
+
 /// The name of an event bus that is not EventBridge's own.
 pub fn bus(name: &str) -> Result<(), String> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
@@ -157,6 +166,23 @@ fn is_image_part(part: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn topics() {
+        assert!(is_topic("arn:aws:sns:us-east-2:123456789012:new-logs_1"));
+        for arn in [
+            "",
+            "new-logs",
+            "arn:aws:sqs:us-east-2:123456789012:a",
+            "arn:aws:sns:us-east-2:1234:a",
+            "arn:aws:sns:us-east-2:123456789012:",
+            "arn:aws:sns:us-east-2:123456789012:a.fifo",
+            "arn:aws:sns:us-east-2:123456789012:a:0-1-2",
+            "arn:aws:sns:us-east-2:123456789012:*",
+        ] {
+            assert!(!is_topic(arn), "{arn}");
+        }
+    }
     use expect_test::{Expect, expect};
 
     fn check(said: impl IntoIterator<Item = Result<(), String>>, expected: Expect) {

@@ -1,9 +1,9 @@
-//! How a bucket tells a boundary's queue what arrives. The project flows in; which of the two ways, and the bucket's
+//! How a bucket tells a boundary's queue what arrives. The project flows in; which of the three ways, and the bucket's
 //! notifications, flow out.
 //!
 //! A bucket of this project notifies the queue itself, or EventBridge where the file asks for that. A bucket that is
 //! somebody else's is never touched: a rule on the account's default bus takes its events, once its owner has switched
-//! EventBridge on.
+//! EventBridge on; or the queue subscribes to a topic that the bucket tells already.
 
 use boundary::BoundarySpec;
 use serde_json::{Value, json};
@@ -23,6 +23,16 @@ pub(crate) enum Arrival {
         /// Whether the bucket belongs to somebody else.
         is_foreign: bool,
     },
+    /// A topic of SNS, which somebody's bucket tells.
+    Topic,
+}
+
+/// The field of a boundary that names the topic.
+pub(crate) const TOPIC: &str = "topicArn";
+
+/// The topic that a boundary's queue subscribes to: its ARN.
+pub(crate) fn topic<'a>(project: &'a Project, boundary: &BoundarySpec) -> Option<&'a str> {
+    runtime::boundary_entry(project, &boundary.name)?[TOPIC].as_str()
 }
 
 /// A bucket that the project declares.
@@ -39,6 +49,9 @@ impl Arrival {
 
     /// The same, of the file's values.
     pub fn between(resources: &[Value], entry: &Value, boundary: &BoundarySpec) -> Arrival {
+        if entry[TOPIC].is_string() {
+            return Arrival::Topic;
+        }
         let Some(bucket) = declared_bucket(resources, arrival_bucket(boundary)) else { return Arrival::EventBridge { is_foreign: true } };
         let is_asked = entry["infrequent"]["enableEventBridge"] == true || bucket["enableEventBridge"] == true;
         if is_asked { Arrival::EventBridge { is_foreign: false } } else { Arrival::Notification }
@@ -49,14 +62,15 @@ impl Arrival {
 pub(crate) fn notifications(project: &Project, boundaries: &[&BoundarySpec], bucket: &Value) -> (Value, Vec<String>) {
     let name = bucket["bucketName"].as_str().unwrap_or_default();
     let here: Vec<&&BoundarySpec> = boundaries.iter().filter(|boundary| arrival_bucket(boundary) == name).collect();
-    let (notified, bridged): (Vec<&&BoundarySpec>, Vec<_>) =
+    let (notified, others): (Vec<&&BoundarySpec>, Vec<_>) =
         here.into_iter().partition(|boundary| Arrival::of(project, boundary) == Arrival::Notification);
+    let is_bridged = others.iter().any(|boundary| Arrival::of(project, boundary) != Arrival::Topic);
     let queues: Vec<Value> = notified.iter().map(|boundary| configuration(boundary)).collect();
     let mut value = json!({});
     if !queues.is_empty() {
         value["QueueConfigurations"] = queues.into();
     }
-    if !bridged.is_empty() || bucket["enableEventBridge"] == true {
+    if is_bridged || bucket["enableEventBridge"] == true {
         value["EventBridgeConfiguration"] = json!({"EventBridgeEnabled": true});
     }
     let after = notified.iter().map(|boundary| format!("{}Policy", queue_id(&boundary.name))).collect();

@@ -6,12 +6,12 @@ use manifests::LotUnit;
 use serde_json::{Value, json};
 
 use super::ProjectOptions;
-use super::arrival::Arrival;
+use super::arrival::{self, Arrival};
 use super::function::{Function, Schedule};
 use super::grants;
 use super::names::{ProjectNames, logical};
 use super::part::{Group, Parts, arn_of, reference};
-use super::queue::{Queue, Sender};
+use super::queue::{Queue, SNS, Sender};
 use super::runtime;
 use crate::file::Project;
 
@@ -55,15 +55,15 @@ pub(crate) fn add_queues(parts: &mut Parts, names: &ProjectNames, project: &Proj
         EventArrival::Infrequent => runtime.minutes * 60 * 6,
     };
     let place = &names.placement;
-    let (service, source, is_bridged) = match Arrival::of(project, boundary) {
-        Arrival::EventBridge { .. } => {
-            ("events.amazonaws.com", place.arn("events", &format!("rule/{}", arrival_rule(names, boundary))), true)
-        }
-        Arrival::Notification => ("s3.amazonaws.com", place.s3_arn(arrival_bucket(boundary)), false),
+    let arrival = Arrival::of(project, boundary);
+    let (service, source) = match arrival {
+        Arrival::EventBridge { .. } => ("events.amazonaws.com", place.arn("events", &format!("rule/{}", arrival_rule(names, boundary)))),
+        Arrival::Notification => ("s3.amazonaws.com", place.s3_arn(arrival_bucket(boundary))),
+        Arrival::Topic => (SNS, arrival::topic(project, boundary).unwrap_or_default().to_owned()),
     };
     let senders = vec![Sender { service, sources: vec![source] }];
-    // EventBridge puts what it cannot deliver straight to the dead letters, from where it can be sent on.
-    let dead_senders = if is_bridged { senders.clone() } else { Vec::new() };
+    // EventBridge and SNS put what they cannot deliver straight to the dead letters, from where it can be sent on.
+    let dead_senders = if arrival == Arrival::Notification { Vec::new() } else { senders.clone() };
     let dead_letters = dead_letters_id(&boundary.name);
     let dead = Queue { name: names.dead_letters(&boundary.name), senders: dead_senders, ..Queue::default() };
     dead.add(parts, names, &dead_letters, options);
@@ -130,8 +130,20 @@ pub(crate) fn add(parts: &mut Parts, names: &ProjectNames, project: &Project, bo
 
 /// Adds what brings arrivals to the queue, where the bucket does not tell it itself.
 pub(crate) fn add_arrivals(parts: &mut Parts, names: &ProjectNames, project: &Project, boundary: &BoundarySpec) {
-    if let Arrival::EventBridge { .. } = Arrival::of(project, boundary) {
-        add_arrival_rule(parts, names, boundary, &format!("Boundary{}", logical(&boundary.name)), &queue_id(&boundary.name));
+    let (id, queue) = (format!("Boundary{}", logical(&boundary.name)), queue_id(&boundary.name));
+    match Arrival::of(project, boundary) {
+        Arrival::EventBridge { .. } => add_arrival_rule(parts, names, boundary, &id, &queue),
+        Arrival::Topic => {
+            let topic = arrival::topic(project, boundary).unwrap_or_default();
+            let properties = json!({
+                "TopicArn": topic, "Protocol": "sqs", "Endpoint": arn_of(&queue),
+                // Where the topic is, which may be another region.
+                "Region": topic.split(':').nth(3),
+                "RedrivePolicy": {"deadLetterTargetArn": arn_of(&dead_letters_id(&boundary.name))},
+            });
+            parts.leaf(&format!("{id}Arrivals"), "AWS::SNS::Subscription", properties);
+        }
+        Arrival::Notification => {}
     }
 }
 

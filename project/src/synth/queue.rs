@@ -14,6 +14,9 @@ pub const RETENTION_SECONDS: u32 = 14 * 24 * 3600;
 /// aside, after as many receipts, each with a warning in the function's log.
 pub const RECEIVES_MAX: u32 = 100;
 
+/// The service of topics.
+pub(crate) const SNS: &str = "sns.amazonaws.com";
+
 /// A service that may send to a queue, for things with these ARNs.
 #[derive(Clone, Debug)]
 pub(crate) struct Sender {
@@ -58,8 +61,13 @@ impl Queue {
 }
 
 fn sending(sender: &Sender, id: &str, account: &str) -> Value {
+    let mut condition = json!({"ArnLike": {"aws:SourceArn": sender.sources}});
+    // A topic is named with its account, which may be another.
+    if sender.service != SNS {
+        condition["StringEquals"] = json!({"aws:SourceAccount": account});
+    }
     json!({
         "Effect": "Allow", "Principal": {"Service": sender.service}, "Action": "sqs:SendMessage", "Resource": arn_of(id),
-        "Condition": {"ArnLike": {"aws:SourceArn": sender.sources}, "StringEquals": {"aws:SourceAccount": account}},
+        "Condition": condition,
     })
 }

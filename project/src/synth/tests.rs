@@ -932,6 +932,33 @@ fn a_database_that_outlived_its_stack_is_used_as_it_is() {
 }
 
 #[test]
+fn a_queue_subscribes_to_the_topic_that_a_bucket_tells() {
+    let topic = "arn:aws:sns:eu-west-1:210987654321:arrivals";
+    for bucket in ["s3://test-lake-data/raw/", "s3://foreign-logs/raw/"] {
+        let project = changed(|document| {
+            document["boundaries"][0]["topicArn"] = topic.into();
+            document["boundaries"][0]["dataset"]["pathURI"] = bucket.into();
+        });
+        let stacks = synthesised(&project);
+        let resources = &stacks[0].template["Resources"];
+        let arrivals = &resources["BoundaryInArrivals"];
+        assert_eq!((&arrivals["Type"], &arrivals["Properties"]["TopicArn"]), (&json!("AWS::SNS::Subscription"), &json!(topic)));
+        assert_eq!(arrivals["Properties"]["Region"], "eu-west-1");
+        for policy in ["BoundaryInQueuePolicy", "BoundaryInDeadLettersPolicy"] {
+            let statement = &resources[policy]["Properties"]["PolicyDocument"]["Statement"][1];
+            assert_eq!(statement["Principal"]["Service"], "sns.amazonaws.com", "{policy}");
+            assert_eq!(statement["Condition"], json!({"ArnLike": {"aws:SourceArn": [topic]}}), "{policy}");
+        }
+        let told = &resources["ResourceData"]["Properties"]["NotificationConfiguration"];
+        assert!(told.is_null(), "the bucket tells nobody by itself: {told}");
+        let notes: Vec<String> =
+            project.notes.iter().filter(|note| note.path.starts_with("boundaries[0]")).map(|note| note.message.clone()).collect();
+        assert!(notes.len() == 1 && notes[0].contains(topic), "{notes:?}");
+        lint(&stacks);
+    }
+}
+
+#[test]
 fn cfn_lint_finds_nothing() {
     let athena = {
         let mut project = judged(document());

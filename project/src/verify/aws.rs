@@ -81,6 +81,13 @@ pub fn notes(deployment: &Deployment<'_>) -> Vec<Problem> {
     let mut told: Vec<&str> = Vec::new();
     for (path, boundary) in deployment.boundaries {
         let bucket = synth::arrival_bucket(boundary);
+        if let Some(topic) = entry(deployment, boundary)["topicArn"].as_str() {
+            let message = format!(
+                "arrivals are seen once bucket {bucket} tells {topic} of s3:ObjectCreated:*, and whoever deploys may subscribe to it"
+            );
+            notes.push(Problem { path: format!("{path}.topicArn"), message, fix: None });
+            continue;
+        }
         let is_foreign = synth::declared_bucket(deployment.resources(), bucket).is_none();
         if is_foreign && !told.contains(&bucket) {
             told.push(bucket);
@@ -151,13 +158,15 @@ fn check_boundaries(deployment: &Deployment<'_>, problems: &Problems) {
     }
 }
 
+/// A boundary as the file has it.
+fn entry<'a>(deployment: &'a Deployment<'_>, boundary: &BoundarySpec) -> &'a Value {
+    deployment.list("boundaries").map(|found| found.1).find(|entry| entry["name"] == boundary.name.as_str()).unwrap_or(&Value::Null)
+}
+
 /// S3 refuses a bucket two of whose notifications would fit one object.
 fn check_notifications(deployment: &Deployment<'_>, problems: &Problems) {
-    let entry =
-        |boundary: &BoundarySpec| deployment.list("boundaries").map(|found| found.1).find(|entry| entry["name"] == boundary.name.as_str());
-    let is_notified = |boundary: &BoundarySpec| {
-        Arrival::between(deployment.resources(), entry(boundary).unwrap_or(&Value::Null), boundary) == Arrival::Notification
-    };
+    let is_notified =
+        |boundary: &BoundarySpec| Arrival::between(deployment.resources(), entry(deployment, boundary), boundary) == Arrival::Notification;
     let notified: Vec<_> = deployment.boundaries.iter().filter(|(_, boundary)| is_notified(boundary)).collect();
     for (at, (path, boundary)) in notified.iter().enumerate() {
         let (bucket, prefix) = (synth::arrival_bucket(boundary), synth::arrival_prefix(boundary));

@@ -7,6 +7,7 @@ use manifests::LotUnit;
 use super::Base;
 use super::arc::{read_dataset, read_unit};
 use super::fields::{Object, did_you_mean};
+use crate::forms;
 
 /// The types of boundaries, ours and that of Clusterless, which mean the same.
 const TYPES: [&str; 2] = ["watch", "aws:core:s3PutListenerBoundary"];
@@ -60,6 +61,10 @@ fn read_listener(object: &Object<'_>) {
         infrequent.word("lotSource", &["objectModifiedTime", "eventTime"]);
         infrequent.flag("enableEventBridge");
         infrequent.finish();
+    }
+    if let Some(arn) = object.text("topicArn").filter(|arn| !forms::is_topic(arn)) {
+        let fix = Some("use arn:aws:sns:us-east-2:123456789012:NAME, the ARN of a standard topic".to_owned());
+        object.problems().add_fix(object.at("topicArn"), format!("`{arn}` is no topic"), fix);
     }
     if let Some(props) = object.object("runtimeProps") {
         super::clusterless::runtime_props(props);

@@ -25,7 +25,7 @@ use manifests::{Bus, Lot, LotEntry, Manifest, ManifestObject, ManifestsError, St
 
 use crate::arrivals::{Arrival, Arrivals, Scanned};
 use crate::error::BoundaryError;
-use crate::gather::OBJECTS_PER_LOT_MAX;
+use crate::gather::{OBJECTS_PER_LOT_MAX, URI_BYTES_PER_LOT_MAX, fitting};
 use crate::queue::{HELD_MAX, create_document};
 use crate::span::{Ask, FirstLot, Hears, NOTIFICATION_SECONDS, Span, refuse, span};
 use crate::spec::BoundarySpec;
@@ -140,16 +140,19 @@ impl Backfill {
     /// The lots that it would commit now, in order, and what they could not take.
     pub fn plan(&self, spool: &mut Spool) -> Result<(Vec<BackfilledLot>, Backfilled), BoundaryError> {
         let mut shares = spool.shares(self.spec.unit)?.into_iter().peekable();
-        let (mut objects, mut bytes, mut planned) = (0, 0, Vec::new());
+        let (mut objects, mut bytes, mut uri_bytes, mut planned) = (0, 0, 0, Vec::new());
         for lot in self.open_lots() {
             while let Some(share) = shares.next_if(|share| share.lot <= lot) {
                 objects += share.objects;
                 bytes += share.bytes;
+                uri_bytes += share.uri_bytes;
             }
-            let taken = objects.min(OBJECTS_PER_LOT_MAX);
-            let taken_bytes = if taken == objects { bytes } else { bytes / objects as u64 * taken as u64 };
-            planned.push(BackfilledLot { lot, objects: taken, bytes: taken_bytes });
-            (objects, bytes) = (objects - taken, bytes - taken_bytes);
+            let fits = if uri_bytes <= URI_BYTES_PER_LOT_MAX { objects } else { URI_BYTES_PER_LOT_MAX / (uri_bytes / objects) };
+            let taken = objects.min(OBJECTS_PER_LOT_MAX).min(fits);
+            let of_taken = |all: u64| if taken == objects { all } else { all / objects as u64 * taken as u64 };
+            planned.push(BackfilledLot { lot, objects: taken, bytes: of_taken(bytes) });
+            uri_bytes -= usize::try_from(of_taken(uri_bytes as u64)).unwrap_or(uri_bytes);
+            (objects, bytes) = (objects - taken, bytes - of_taken(bytes));
         }
         let later = objects + shares.map(|share| share.objects).sum::<usize>();
         Ok((planned, Backfilled { later }))
@@ -213,7 +216,8 @@ impl Backfill {
         spool: &mut Spool,
         told: &mut (dyn FnMut(BackfilledLot) + Send),
     ) -> Result<Option<Manifest>, BoundaryError> {
-        let taken = spool.before(lot.end(), OBJECTS_PER_LOT_MAX)?;
+        let mut taken = spool.before(lot.end(), OBJECTS_PER_LOT_MAX)?;
+        taken.truncate(fitting(&taken));
         let manifest = Manifest::new(self.spec.dataset.clone(), lot, taken.into_iter().map(Arrival::into_object).collect());
         let commit = match self.stores.commit(&manifest).await {
             Ok(()) => {
@@ -231,7 +235,8 @@ impl Backfill {
     async fn hand_over(&self, spool: &mut Spool) -> Result<Backfilled, BoundaryError> {
         let mut later = 0;
         loop {
-            let rest = spool.before(self.span.end.start(), HELD_MAX)?;
+            let mut rest = spool.before(self.span.end.start(), HELD_MAX)?;
+            rest.truncate(fitting(&rest));
             if rest.is_empty() {
                 return Ok(Backfilled { later });
             }
@@ -520,6 +525,21 @@ mod tests {
         assert_eq!(planned, [OBJECTS_PER_LOT_MAX, 2]);
         backfill.run(&mut spool, &mut |_| {}).await.unwrap();
         lake.check((lot(0), lot(5)), &there).await;
+    }
+
+    #[tokio::test]
+    async fn a_lot_takes_no_more_names_than_there_is_room_for() {
+        let lake = Lake::new(Stores::memory().unwrap());
+        let name = |n: usize| format!("{n:05}{}", "x".repeat(1_000));
+        let there: Vec<Arrival> = (0..URI_BYTES_PER_LOT_MAX / 1_000).map(|n| object(&name(n), 1)).collect();
+        let ask = Ask { from: at(0), to: Some(at(10)), now: at(60) };
+        let (backfill, mut spool) = lake.prepare(Hears::Queue, &ask, &there).await.unwrap();
+        let planned: Vec<usize> = backfill.plan(&mut spool).unwrap().0.iter().map(|lot| lot.objects).collect();
+        backfill.run(&mut spool, &mut |_| {}).await.unwrap();
+        lake.check((lot(0), lot(5)), &there).await;
+        let committed: Vec<usize> = lake.commits().await.iter().map(|commit| commit.uris.len()).collect();
+        assert_eq!(planned, committed);
+        assert_eq!(committed[0], URI_BYTES_PER_LOT_MAX / there[0].uri.len(), "{committed:?}");
     }
 
     /// Refuses, half-does or doubles the calls whose numbers it is given.

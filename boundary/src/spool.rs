@@ -30,6 +30,7 @@ pub(crate) struct LotShare {
     pub(crate) lot: Lot,
     pub(crate) objects: usize,
     pub(crate) bytes: u64,
+    pub(crate) uri_bytes: usize,
 }
 
 impl Spool {
@@ -116,13 +117,14 @@ impl Spool {
         let length = i64::from(unit.minutes()) * MINUTE_MICROSECONDS;
         self.with(|connection| {
             // Integers are divided towards zero: times before 1970 have to be brought to the start of their lot first.
-            let sql =
-                "SELECT arrived - ((arrived % ?1) + ?1) % ?1 AS start, count(*), sum(size) FROM waiting GROUP BY start ORDER BY start";
+            let sql = "SELECT arrived - ((arrived % ?1) + ?1) % ?1 AS start, count(*), sum(size), sum(octet_length(uri)) FROM waiting
+                 GROUP BY start ORDER BY start";
             let read = |row: &Row| {
                 let start = DateTime::from_timestamp_micros(row.get(0)?).unwrap_or_default();
-                let (objects, bytes): (i64, i64) = (row.get(1)?, row.get(2)?);
+                let (objects, bytes, uri_bytes): (i64, i64, i64) = (row.get(1)?, row.get(2)?, row.get(3)?);
+                let count = |number| usize::try_from(number).unwrap_or(0);
                 let lot = Lot::containing(unit, start);
-                Ok(LotShare { lot, objects: usize::try_from(objects).unwrap_or(0), bytes: bytes.cast_unsigned() })
+                Ok(LotShare { lot, objects: count(objects), bytes: bytes.cast_unsigned(), uri_bytes: count(uri_bytes) })
             };
             connection.prepare(sql)?.query_map([length], read)?.collect()
         })

@@ -108,11 +108,13 @@ def grown(world, url):
     resources = lambda stack: set(world.client("cloudformation", url).get_template(StackName=stack)["TemplateBody"]["Resources"])
     world.arc(*deploy, url=url)
     check(world.stacks(url, "grown") == {"test-grown-1"}, "a small project has one stack")
-    before = resources("test-grown-1")
+    # How many policies a role's statements need may change; they are no things that hold something.
+    is_policy = lambda text: "RolePolicy" in text
+    before = {resource for resource in resources("test-grown-1") if not is_policy(resource)}
     write(60)
     seen = world.arc(*deploy, url=url)
     check(world.stacks(url, "grown") == {"test-grown-1", "test-grown-1-arcs-1"}, "what it does not hold goes into another")
-    removed = [line for line in seen.stderr.splitlines() if line.startswith("  remove")]
+    removed = [line for line in seen.stderr.splitlines() if line.startswith("  remove") and not is_policy(line)]
     check(not removed and before <= resources("test-grown-1"), "and nothing moves")
     diff = world.arc("diff", "-p", project, "--batch-service-role", role, url=url)
     check("change" not in diff.stderr.replace("no changes", ""), "after which there is no difference")

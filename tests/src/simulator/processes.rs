@@ -215,7 +215,8 @@ pub(crate) fn context(world: &World, owner: &str) -> RunContext {
 async fn replay_now_and_then(world: &World) {
     loop {
         pause(world, 900).await;
-        let (arc, mut dispatcher) = (&world.arcs[world.dice.place(2)], open_dispatcher(world).await);
+        let Some(arc) = world.arcs.get(world.dice.place(2)) else { return };
+        let mut dispatcher = open_dispatcher(world).await;
         replay(&context(world, "replay"), arc, &mut dispatcher, |count| world.dice.place(count)).await;
     }
 }

@@ -65,7 +65,7 @@ fn every_snippet_of_a_project_file_verifies() {
             count += 1;
         }
     }
-    assert_eq!(count, 9, "snippets that were verified");
+    assert_eq!(count, 10, "snippets that were verified");
 }
 
 /// The subcommand and the options of each command of the program that a text shows.

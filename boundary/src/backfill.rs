@@ -497,6 +497,38 @@ mod tests {
         assert!(own_lot(&held, &there[..2]) && held["memory:///raw/ended after"] == lot(60));
     }
 
+    /// A backfill that comes to its end between two calls of a tick: before the boundary asks for its first lot.
+    #[derive(Debug)]
+    struct Meanwhile(Stores, Manifest);
+
+    #[async_trait]
+    impl Faults for Meanwhile {
+        async fn fate(&self, action: &'static str, _: bool, path: &str) -> Fate {
+            if action == "get" && path.ends_with("first-lot.json") {
+                self.0.commit(&self.1).await.unwrap();
+            }
+            Fate::Pass
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_backfill_commits_during_a_tick_is_not_taken_by_it() {
+        let plain: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let sound = open(plain.clone());
+        let commit = |minute, objects: Vec<Arrival>| {
+            Manifest::new(spec().dataset, lot(minute), objects.into_iter().map(Arrival::into_object).collect())
+        };
+        agree_on_first_lot(&sound, &spec(), FirstLot { lot: lot(60), filled_from: Some(lot(50)) }).await.unwrap();
+        sound.commit(&commit(50, vec![])).await.unwrap();
+        let last = Meanwhile(sound.clone(), commit(55, vec![object("a", 57)]));
+        let lake = Lake::new(open(Arc::new(FaultyStore::new(plain, Arc::new(last)))));
+        lake.boundary(Hears::Queue, &[object("a", 57)]).tick(at(66)).await.unwrap();
+        let id = spec().dataset.id();
+        let taken = |minute| sound.read_commit(&id, lot(minute), 1);
+        assert_eq!(taken(55).await.unwrap().unwrap().uris.len(), 1);
+        assert!(taken(60).await.unwrap().unwrap().uris.is_empty(), "it would be in two lots");
+    }
+
     #[derive(Debug)]
     struct Silent;
 

@@ -168,7 +168,7 @@ impl Boundary {
     async fn tick_once(&mut self, now: DateTime<Utc>) -> Result<Ticked, BoundaryError> {
         let last = self.catch_up().await?;
         let mut open = self.open_lot(last, now).await?;
-        let (mut waiting, total) = self.scan(now).await?;
+        let (mut waiting, total) = self.scan(last, now).await?;
         let mut committed = Vec::new();
         let next = loop {
             let is_waiting = waiting.iter().any(|object| gather::belongs(open, object.arrived));
@@ -184,9 +184,9 @@ impl Boundary {
         Ok(Ticked { waiting: total.saturating_sub(taken), committed, open, next })
     }
 
-    async fn scan(&mut self, now: DateTime<Utc>) -> Result<(Vec<Arrival>, usize), BoundaryError> {
+    async fn scan(&mut self, last: Option<Lot>, now: DateTime<Utc>) -> Result<(Vec<Arrival>, usize), BoundaryError> {
         self.ahead.begin();
-        let left = self.left().await?;
+        let left = self.left(last).await?;
         let (index, ahead, settle, keeps_times) = (self.index.as_mut(), &mut self.ahead, self.spec.settle, self.arrivals.keeps_times());
         let mut waiting = Waiting { index, ahead, now, settle, keeps_times, left, objects: Vec::new(), uri_bytes: 0, total: 0 };
         let scanned = self.arrivals.scan(&self.spec, &self.filter, &self.stores, &mut waiting).await?;
@@ -196,10 +196,11 @@ impl Boundary {
     }
 
     /// The times that a backfill is filling lots of: what arrived then may be in one of its next commits. It ends with the lot
-    /// before the boundary's first.
-    async fn left(&mut self) -> Result<Option<(DateTime<Utc>, DateTime<Utc>)>, BoundaryError> {
+    /// before the boundary's first, which the index has to have come to: where `last` is earlier, it would not ask the lots after.
+    async fn left(&mut self, last: Option<Lot>) -> Result<Option<(DateTime<Utc>, DateTime<Utc>)>, BoundaryError> {
         let Some(FirstLot { lot, filled_from: Some(from) }) = self.first else { return Ok(None) };
-        if self.stores.read_commit(&self.spec.dataset.id(), lot.previous(), 1).await?.is_none() {
+        let is_behind = last.is_none_or(|last| last < lot.previous());
+        if is_behind || self.stores.read_commit(&self.spec.dataset.id(), lot.previous(), 1).await?.is_none() {
             return Ok(Some((from.start(), lot.start())));
         }
         self.first = Some(FirstLot { lot, filled_from: None });

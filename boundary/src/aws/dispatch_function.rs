@@ -137,16 +137,20 @@ impl DispatchFunction {
     /// Where the one fails, the other is done.
     async fn sweep(&self, now: DateTime<Utc>, until: &Until) -> Result<Value, BoundaryError> {
         let over = self.follow_attempts(now).await;
-        let mut done = self.dispatch(None, now, until).await?;
-        let all: Vec<&LogExport> = self.deployment.exports.iter().collect();
-        if let Some(aws) = self.aws.as_ref().filter(|_| !all.is_empty()) {
+        let dispatched = self.dispatch(None, now, until).await;
+        let (all, mut exports): (Vec<&LogExport>, Value) = (self.deployment.exports.iter().collect(), Value::Null);
+        if let Some(aws) = self.aws.as_ref().filter(|_| !all.is_empty() && !until.is_over()) {
             // What an export has to say, its own schedule says; a sweep would say it every few minutes.
-            done["exports"] = self.exporter(&LogTasks::new(aws)).go_on(&all, now).await.unwrap_or_else(|error| {
+            exports = self.exporter(&LogTasks::new(aws)).go_on(&all, now).await.unwrap_or_else(|error| {
                 tracing::warn!("exports of logs go on with the next sweep: {error}");
                 Value::Null
             });
         }
+        let mut done = dispatched?;
         done["ended"] = over?.into();
+        if !exports.is_null() {
+            done["exports"] = exports;
+        }
         Ok(done)
     }
 

@@ -84,8 +84,9 @@ fn tell(args: &Args, before: &BootstrapOptions, options: &BootstrapOptions, is_t
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     args.network.check()?;
     let names = args.placement.names(&args.cloud).await?;
-    let cloud = Cloud::open(names.clone(), &args.cloud).await?;
     args.kms.iter().filter(|key| ![NO_KEY, CREATE_KEY].contains(&key.as_str())).try_for_each(|key| keys::check(&names, key))?;
+    let given = tags(&args.tags)?;
+    let cloud = Cloud::open(names.clone(), &args.cloud).await?;
     let stack = names.bootstrap_stack();
     let deployed = cloud.template(&stack).await?;
     let before = match &deployed {
@@ -93,17 +94,17 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         // Stores that outlived their stack are read with the key that they were written with.
         None => BootstrapOptions { kms: keys::of_bucket(&cloud, &names.manifest_bucket()).await?, ..BootstrapOptions::new(names) },
     };
-    let tags = match args.tags.is_empty() {
+    let tags = match given.is_empty() {
         true => cloud.stack(&stack).await?.map(|state| state.tags).unwrap_or_default(),
-        false => tags(&args.tags)?,
+        false => given,
     };
     let options = args.over(before.clone());
     tell(&args, &before, &options, deployed.is_some());
     // As tags of the stack they take no room in the template, which is sent with the call: there is no bucket yet.
     let stack = Stack { tags, ..synth::bootstrap(&options) };
     let (consent, documents) = (&args.consent, None);
-    let given = options.kms.iter().filter(|key| *key != CREATE_KEY);
-    let notes: Vec<Problem> = given.map(|key| synth::key_note(&cloud.names, key)).collect();
+    let is_new = |key: &&String| *key != CREATE_KEY && options.kms != before.kms;
+    let notes: Vec<Problem> = options.kms.iter().filter(is_new).map(|key| synth::key_note(&cloud.names, key)).collect();
     let deploying = deploying::Deploying { cloud: &cloud, consent, context, documents, notes: &notes, obsolete: &[] };
     deploying.run(&[stack]).await
 }
